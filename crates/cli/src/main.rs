@@ -1,0 +1,2 @@
+//! The `vdpa` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The embedded switch of a SmartNIC: devlink, representors and hw-tc-offload.

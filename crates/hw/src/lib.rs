@@ -1,0 +1,1 @@
+//! PCI functions, SR-IOV and links of a Linux host, and the simulated machine that all mocks share.

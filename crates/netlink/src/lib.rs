@@ -1,0 +1,1 @@
+//! Generic-netlink TLVs, extended acks and one socket for the netlink families that no crate covers.

@@ -1,0 +1,1 @@
+//! vDPA datapaths: kernel vDPA devices and supervised dpdk-vdpa processes.
