@@ -1,0 +1,121 @@
+//! Network devices as rtnetlink shows them, and the attributes that a PF keeps for its VFs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, VfIndex};
+
+/// A network device as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The kernel's number of it, which stays while its name may change.
+    pub index: IfIndex,
+    /// Its name.
+    pub name: NetdevName,
+    /// Whether it is administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Its MAC address; zero where it has none of Ethernet's length.
+    pub mac: MacAddress,
+    /// The MAC address burnt into the card (`IFLA_PERM_ADDRESS`), where the driver tells it.
+    pub permanent_mac: Option<MacAddress>,
+    /// The PCI function it belongs to, if it belongs to one (`IFLA_PARENT_DEV_NAME`).
+    pub parent: Option<PciAddress>,
+    /// The device it is enslaved to: a bond, a bridge, `ovs-system`.
+    pub master: Option<IfIndex>,
+    /// Which port of its switch it is: `p0`, `pf0vf3` (`IFLA_PHYS_PORT_NAME`).
+    pub phys_port_name: Option<String>,
+    /// The switch it is a port of, in hexadecimal (`IFLA_PHYS_SWITCH_ID`).
+    pub phys_switch_id: Option<String>,
+}
+
+/// What a PF keeps for one of its VFs (`IFLA_VF_INFO`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfAttributes {
+    /// The administrative MAC; zero where none was set. The VF takes it when a driver binds to it.
+    pub mac: MacAddress,
+    /// Whether the VF may change its own MAC and go promiscuous; `None` where the driver does not say.
+    pub trust: Option<bool>,
+    /// Whether frames with a foreign source MAC are dropped; `None` where the driver does not say.
+    pub spoofchk: Option<bool>,
+}
+
+/// What to change of a VF's attributes; what is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfChange {
+    /// The administrative MAC.
+    pub mac: Option<MacAddress>,
+    /// Trust.
+    pub trust: Option<bool>,
+    /// Spoof checking.
+    pub spoofchk: Option<bool>,
+}
+
+/// One way in which a network device carries the traffic by which this host is managed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManagementUse {
+    /// It has an address that is not link-local.
+    Address(IpAddr),
+    /// A default route leaves through it.
+    DefaultRoute,
+    /// It is part of a bond, a bridge or a team.
+    MemberOf(NetdevName),
+    /// A VLAN or macvlan stands on it.
+    CarriedBy(NetdevName),
+}
+
+impl fmt::Display for ManagementUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "has address {address}"),
+            Self::DefaultRoute => f.write_str("carries a default route"),
+            Self::MemberOf(master) => write!(f, "is a member of {master}"),
+            Self::CarriedBy(upper) => write!(f, "carries {upper}"),
+        }
+    }
+}
+
+/// The network devices of a host.
+///
+/// Reads need no privilege; writes need `CAP_NET_ADMIN`. Source: rtnetlink(7).
+#[async_trait]
+pub trait Links: Send + Sync {
+    /// Every network device of this network namespace, by index.
+    async fn links(&self) -> Result<Vec<Link>>;
+
+    /// Brings the device up or down.
+    async fn set_up(&self, link: IfIndex, up: bool) -> Result<()>;
+
+    /// What the PF with the network device `pf` keeps for each of its VFs.
+    async fn vf_attributes(&self, pf: IfIndex) -> Result<BTreeMap<VfIndex, VfAttributes>>;
+
+    /// Changes what the PF with the network device `pf` keeps for VF `vf`.
+    async fn set_vf_attributes(&self, pf: IfIndex, vf: VfIndex, change: VfChange) -> Result<()>;
+
+    /// How the device takes part in this host's own traffic: empty where it may be taken away.
+    async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>>;
+
+    /// The devices with an ingress or clsact qdisc: where tc filters can stand.
+    ///
+    /// ovs-vswitchd puts one on each of its ports when hw-offload is in force, and only then
+    /// (`netdev_tc_init_flow_api` in OVS's `lib/netdev-offload-tc.c`).
+    async fn with_ingress_qdisc(&self) -> Result<BTreeSet<IfIndex>>;
+
+    /// The network device of the PCI function `parent` that is no port of a switch (a VF's own), or
+    /// of a PF (its uplink): awaited until it exists and udev has done with it.
+    ///
+    /// Waits on rtnetlink notifications, no longer than `limit`.
+    async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link>;
+
+    /// These devices, when udev has given each its final name; at once where no udev runs.
+    ///
+    /// udev writes `/run/udev/data/nINDEX` after the rename (`udev_event_execute_rules` in systemd's
+    /// `src/udev/udev-event.c`). Waits on inotify, no longer than `limit`.
+    async fn settled(&self, links: &[IfIndex], limit: Duration) -> Result<Vec<Link>>;
+}

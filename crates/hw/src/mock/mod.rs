@@ -1,0 +1,31 @@
+//! The simulated machine: one host that the mocks of all layers share.
+//!
+//! [`Machine`] is a handle to [`State`], which holds PCI functions, VFs, driver bindings, network
+//! devices, vDPA devices and a clock, and to the rules in [`kernel`] by which they change. A mock asks
+//! it with [`Machine::observe`], changes it with [`Machine::operate`] and waits on it with
+//! [`Machine::wait`].
+//!
+//! ```text
+//!   operate(verb, object, effect)
+//!      │  count ── fuse says "before" ─────────────► refused, nothing changed
+//!      ├─ effect: a rule of the kernel ── refuses ─► refused, nothing changed
+//!      ├─ changed; what comes late goes on the agenda
+//!      └─ fuse says "after" ───────────────────────► refused, and yet changed
+//! ```
+//!
+//! The machine is serializable, so that a simulated host can outlive a command.
+
+mod fuse;
+pub mod hosts;
+pub mod kernel;
+mod links;
+mod machine;
+mod pci;
+mod state;
+
+pub use fuse::{Fuse, Lasting, When};
+pub use machine::Machine;
+pub use state::{
+    Coming, DpdkProcess, Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimPf, SimRole, SimVf,
+    State, VdpaDevice, VfSettings,
+};

@@ -1,0 +1,112 @@
+//! The PCI bus of the simulated machine.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vdpa_netlink::{Errno, Refusal};
+
+use super::machine::Machine;
+use super::state::{SimFunction, SimRole, State};
+use super::kernel;
+use crate::error::{Error, Result};
+use crate::nouns::{DriverName, PciAddress, Vf, VfIndex};
+use crate::pci::{Function, Holder, Pci, Role, SrIov};
+
+#[async_trait]
+impl Pci for Machine {
+    async fn functions(&self) -> Result<Vec<Function>> {
+        Ok(self.observe(|state| state.functions.iter().map(|(address, sim)| shown(state, *address, sim)).collect()))
+    }
+
+    async fn function(&self, address: PciAddress) -> Result<Function> {
+        self.observe(|state| state.functions.get(&address).map(|sim| shown(state, address, sim)))
+            .ok_or(Error::NoFunction(address))
+    }
+
+    async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {
+        self.pf(pf)?;
+        self.operate("sriov_drivers_autoprobe", &pf, |state| kernel::set_autoprobe(state, pf, on))
+            .map_err(refused(format!("set sriov_drivers_autoprobe of {pf} to {}", u8::from(on))))
+    }
+
+    async fn set_vf_count(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
+        self.pf(pf)?;
+        self.operate("sriov_numvfs", &pf, |state| kernel::set_vf_count(state, pf, count))
+            .map_err(refused(format!("set sriov_numvfs of {pf} to {count}")))?;
+        let all = |state: &State| {
+            let present = VfIndex::first(count).all(|index| state.vf_address(Vf { pf, index }).is_some());
+            present.then_some(())
+        };
+        self.wait(limit, all).await.ok_or_else(|| Error::Timeout {
+            awaited: format!("{count} VFs of {pf}"),
+            limit,
+            seen: self.observe(|state| {
+                let present = VfIndex::first(count).filter(|&index| state.vf_address(Vf { pf, index }).is_some());
+                format!("{} VFs", present.count())
+            }),
+        })
+    }
+
+    async fn set_driver(&self, function: PciAddress, driver: Option<&DriverName>) -> Result<()> {
+        let bound = self.function(function).await?.driver;
+        if bound.as_ref() == driver {
+            return Ok(());
+        }
+        if bound.is_some() {
+            self.operate("unbind", &function, |state| kernel::unbind(state, function))
+                .map_err(refused(format!("unbind {function}")))?;
+        }
+        let Some(driver) = driver else { return Ok(()) };
+        if !self.observe(|state| state.drivers.contains(driver)) {
+            return Err(Error::NoDriver(driver.clone()));
+        }
+        self.operate("bind", &function, |state| kernel::bind(state, function, driver))
+            .map_err(refused(format!("bind {function} to {driver}")))
+    }
+
+    async fn holders(&self, function: PciAddress) -> Result<Vec<Holder>> {
+        Ok(self.observe(|state| state.holders.get(&function).cloned().unwrap_or_default()))
+    }
+}
+
+impl Machine {
+    fn pf(&self, address: PciAddress) -> Result<()> {
+        self.observe(|state| match state.functions.get(&address) {
+            None => Err(Error::NoFunction(address)),
+            Some(_) if state.pf(address).is_none() => Err(Error::NotPf(address)),
+            Some(_) => Ok(()),
+        })
+    }
+}
+
+/// The kernel's answer as this layer's error.
+pub(super) fn refused(intent: String) -> impl FnOnce(Refusal) -> Error {
+    move |refusal| match refusal.errno {
+        Errno::EPERM | Errno::EACCES => Error::Permission { intent },
+        _ => Error::Refused { intent, refusal },
+    }
+}
+
+fn shown(state: &State, address: PciAddress, sim: &SimFunction) -> Function {
+    let role = match &sim.role {
+        SimRole::Plain => Role::Plain,
+        SimRole::Vf(vf) => Role::Vf(vf.vf),
+        SimRole::Pf(pf) => Role::Pf(SrIov {
+            total_vfs: pf.total_vfs,
+            num_vfs: pf.num_vfs,
+            autoprobe: pf.autoprobe,
+            vfs: VfIndex::first(pf.num_vfs)
+                .map_while(|index| state.vf_address(Vf { pf: address, index }))
+                .collect(),
+        }),
+    };
+    Function {
+        address,
+        id: sim.id,
+        driver: sim.driver.clone(),
+        driver_override: sim.driver_override.clone(),
+        numa_node: sim.numa_node,
+        iommu_group: sim.iommu_group,
+        role,
+    }
+}

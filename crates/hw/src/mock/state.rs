@@ -1,0 +1,322 @@
+//! What the simulated machine holds.
+//!
+//! Only facts: the rules by which they change are in [`super::kernel`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::fuse::{Fuse, When};
+use super::kernel;
+use crate::link::ManagementUse;
+use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf, VfIndex};
+use crate::pci::Holder;
+
+/// The whole machine.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Milliseconds since it was switched on.
+    pub now_ms: u64,
+    /// PCI functions, VFs among them.
+    pub functions: BTreeMap<PciAddress, SimFunction>,
+    /// Network devices.
+    pub netdevs: BTreeMap<IfIndex, Netdev>,
+    /// The index that the next network device gets.
+    pub next_ifindex: u32,
+    /// Drivers that are loaded.
+    pub drivers: BTreeSet<DriverName>,
+    /// Processes that hold a function open.
+    pub holders: BTreeMap<PciAddress, Vec<Holder>>,
+    /// Kernel vDPA devices by name.
+    pub vdpa: BTreeMap<String, VdpaDevice>,
+    /// Supervised dpdk-vdpa processes.
+    pub dpdk: BTreeMap<Vf, DpdkProcess>,
+    /// What is on its way, and when it comes.
+    pub agenda: Vec<(u64, Coming)>,
+    /// How many operations it was asked for.
+    pub operations: u64,
+    /// What was done, in order.
+    #[serde(default)]
+    pub journal: Vec<String>,
+    /// The fuse, if one is in.
+    #[serde(default)]
+    pub fuse: Option<Fuse>,
+    #[serde(skip)]
+    pub(super) strike: Option<When>,
+}
+
+/// A PCI function.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SimFunction {
+    /// What it is.
+    pub id: PciId,
+    /// The bound driver.
+    pub driver: Option<DriverName>,
+    /// `driver_override`.
+    pub driver_override: Option<DriverName>,
+    /// NUMA node.
+    pub numa_node: Option<u16>,
+    /// IOMMU group.
+    pub iommu_group: Option<u32>,
+    /// PF, VF or neither.
+    pub role: SimRole,
+}
+
+/// A function's part in SR-IOV.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimRole {
+    /// A physical function.
+    Pf(Box<SimPf>),
+    /// A virtual function.
+    Vf(SimVf),
+    /// Neither.
+    Plain,
+}
+
+/// A physical function with its embedded switch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SimPf {
+    /// Name that udev gives its network device.
+    pub netdev: NetdevName,
+    /// MAC burnt into the card.
+    pub permanent_mac: MacAddress,
+    /// `sriov_totalvfs`.
+    pub total_vfs: u16,
+    /// `sriov_numvfs`.
+    pub num_vfs: u16,
+    /// `sriov_drivers_autoprobe`.
+    pub autoprobe: bool,
+    /// Routing id of the first VF, counted from the PF.
+    pub first_vf_offset: u16,
+    /// Routing id from one VF to the next.
+    pub vf_stride: u16,
+    /// What the PF keeps for its VFs.
+    pub vfs: BTreeMap<VfIndex, VfSettings>,
+    /// The switch.
+    pub eswitch: Eswitch,
+    /// How its driver behaves.
+    pub profile: Profile,
+}
+
+/// What a PF keeps for one VF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfSettings {
+    /// Administrative MAC.
+    pub mac: MacAddress,
+    /// Trust.
+    pub trust: bool,
+    /// Spoof checking.
+    pub spoofchk: bool,
+}
+
+/// A virtual function.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SimVf {
+    /// Which VF of which PF.
+    pub vf: Vf,
+    /// The MAC it took when its driver was bound.
+    pub effective_mac: Option<MacAddress>,
+}
+
+/// The switch of a PF.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Eswitch {
+    /// Its mode.
+    pub mode: EswitchMode,
+    /// Its inline mode.
+    pub inline: Inline,
+    /// Whether it encapsulates.
+    pub encap: bool,
+    /// Its switch id, in hexadecimal.
+    pub switch_id: String,
+}
+
+/// `DEVLINK_ESWITCH_MODE_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EswitchMode {
+    /// 0.
+    Legacy,
+    /// 1.
+    Switchdev,
+}
+
+/// `DEVLINK_ESWITCH_INLINE_MODE_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inline {
+    /// 0.
+    None,
+    /// 1.
+    Link,
+    /// 2.
+    Network,
+    /// 3.
+    Transport,
+}
+
+/// How a driver behaves where drivers differ.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent knobs, each with its own evidence")]
+pub struct Profile {
+    /// Switchdev is refused while a VF has a driver: the reference document unbinds first for it;
+    /// `pitfalls` order (a).
+    pub refuses_switchdev_with_bound_vfs: bool,
+    /// Switchdev is refused without VFs: "Can't set offloads mode, SRIOV legacy not enabled" of
+    /// mlx5's `eswitch_offloads.c` before kernel 5.7.
+    pub refuses_switchdev_without_vfs: bool,
+    /// Legacy is refused while the uplink is a port of an OVS bridge with offload in force: SR-IOV
+    /// network operator, "offloaded tc rules can block the change".
+    pub refuses_legacy_when_bridged: bool,
+    /// Milliseconds until a VF exists after `sriov_numvfs`, for each VF: 4 took 1.6 s, 125 took 65 s
+    /// on a `ConnectX-6` Lx (SR-IOV network operator #1015).
+    pub vf_ms: u64,
+    /// Refuse every change to switchdev with this text, as a card with old firmware does.
+    #[serde(default)]
+    pub refuses_switchdev: Option<String>,
+    /// hw-tc-offload says yes and does nothing, as veth does.
+    #[serde(default)]
+    pub ignores_tc_offload: bool,
+    /// VFs have a vDPA management device once `mlx5_core` is bound to them.
+    pub has_vdpa: bool,
+}
+
+/// A network device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netdev {
+    /// Its name now.
+    pub name: NetdevName,
+    /// The name that udev will give it, while it has not yet done so.
+    pub udev_name: Option<NetdevName>,
+    /// What it is.
+    pub role: NetdevRole,
+    /// Up or down.
+    pub up: bool,
+    /// MAC.
+    pub mac: MacAddress,
+    /// hw-tc-offload; `None` where the driver has no such feature.
+    pub tc_offload: Option<bool>,
+    /// Whether it has an ingress qdisc.
+    pub ingress_qdisc: bool,
+    /// The OVS bridge it is a port of.
+    pub bridge: Option<String>,
+    /// How the host's own traffic uses it.
+    pub uses: Vec<ManagementUse>,
+}
+
+/// What a network device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetdevRole {
+    /// The PF's own; in switchdev mode, the uplink representor.
+    Uplink(PciAddress),
+    /// The representor of a VF.
+    Representor(Vf),
+    /// A VF's own.
+    VfNetdev(Vf),
+    /// Another card's, which is none of our business.
+    Other,
+}
+
+/// A kernel vDPA device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VdpaDevice {
+    /// The function whose management device made it.
+    pub parent: PciAddress,
+    /// MAC.
+    pub mac: Option<MacAddress>,
+    /// Queue pairs.
+    pub max_vqp: Option<u16>,
+    /// MTU.
+    pub mtu: Option<u16>,
+    /// The driver of the vdpa bus that is bound to it: `vhost_vdpa`, `virtio_vdpa`.
+    pub driver: Option<String>,
+    /// The N of `/dev/vhost-vdpa-N`, while `vhost_vdpa` is bound.
+    pub char_device: Option<u32>,
+}
+
+/// A supervised dpdk-vdpa process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DpdkProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// The VF's address at the time it started.
+    pub parent: PciAddress,
+    /// Its vhost-user socket.
+    pub socket: PathBuf,
+    /// Whether QEMU is the server and the process connects to it.
+    pub client: bool,
+    /// Whether it answers.
+    pub ready: bool,
+}
+
+/// Something that is on its way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coming {
+    /// A VF appears on the bus.
+    Vf(Vf),
+    /// A network device is registered.
+    Netdev(Box<Netdev>),
+    /// udev gives a network device its name.
+    Name(IfIndex),
+}
+
+impl State {
+    /// Puts `coming` on the agenda, `after_ms` from now.
+    pub fn later(&mut self, after_ms: u64, coming: Coming) {
+        self.agenda.push((self.now_ms + after_ms, coming));
+    }
+
+    /// Makes happen what is due.
+    pub(super) fn happen(&mut self) {
+        while let Some(at) = self.agenda.iter().position(|(due, _)| *due <= self.now_ms) {
+            let (_, coming) = self.agenda.remove(at);
+            kernel::happen(self, coming);
+        }
+    }
+
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.agenda.iter().map(|(due, _)| *due).min()
+    }
+
+    pub(super) fn agenda_is_empty(&self) -> bool {
+        self.agenda.is_empty()
+    }
+
+    /// The physical function at `address`.
+    pub fn pf(&self, address: PciAddress) -> Option<&SimPf> {
+        match &self.functions.get(&address)?.role {
+            SimRole::Pf(pf) => Some(pf),
+            SimRole::Vf(_) | SimRole::Plain => None,
+        }
+    }
+
+    /// The physical function at `address`, to be changed.
+    pub fn pf_mut(&mut self, address: PciAddress) -> Option<&mut SimPf> {
+        match &mut self.functions.get_mut(&address)?.role {
+            SimRole::Pf(pf) => Some(pf),
+            SimRole::Vf(_) | SimRole::Plain => None,
+        }
+    }
+
+    /// Where `vf` sits, if it exists.
+    pub fn vf_address(&self, vf: Vf) -> Option<PciAddress> {
+        self.functions.iter().find_map(|(address, function)| match function.role {
+            SimRole::Vf(sim) if sim.vf == vf => Some(*address),
+            _ => None,
+        })
+    }
+
+    /// The network device with this role.
+    pub fn netdev_with(&self, role: NetdevRole) -> Option<(IfIndex, &Netdev)> {
+        self.netdevs.iter().find(|(_, netdev)| netdev.role == role).map(|(index, netdev)| (*index, netdev))
+    }
+
+    /// The network device with this name, to be changed.
+    pub fn netdev_named(&mut self, name: &str) -> Option<&mut Netdev> {
+        self.netdevs.values_mut().find(|netdev| netdev.name.as_str() == name)
+    }
+}
