@@ -1,5 +1,47 @@
-//! Generic-netlink TLVs, extended acks and one socket for the netlink families that no crate covers.
+//! What two or three layers need of netlink and no crate has: attributes written and read without
+//! trust in their bytes ([`Tlvs`], [`Attributes`]), the kernel's own words when it refuses
+//! ([`Refusal`]), and a client for generic-netlink families ([`Family`]).
+//!
+//! Nothing here knows devlink, vDPA or ethtool: a layer keeps the numbers of its family at home and
+//! gives them to this crate.
+//!
+//! ```no_run
+//! use vdpa_netlink::{Family, Request, Tlvs};
+//!
+//! # async fn example() -> Result<(), vdpa_netlink::Error> {
+//! let devlink = Family::new("devlink");
+//! let request = Request::new(29, "read the eswitch mode of pci/0000:43:00.0")
+//!     .with(Tlvs::new().string(1, "pci").string(2, "0000:43:00.0"));
+//! for message in devlink.request(request).await? {
+//!     for attribute in message.attributes() {
+//!         println!("{attribute:?}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a request travels
+//!
+//! The kernel serves a netlink request inside the sender's `sendmsg`: switching an eswitch with 127
+//! VFs keeps that thread in the kernel for more than a minute, non-blocking socket or not. Each
+//! request therefore has a thread and a socket of its own. The caller's runtime never stalls, a time
+//! limit is a time limit, answers need no demultiplexing, and a request that was given up on cannot
+//! leave its answer to the next one.
 
+mod attributes;
+mod error;
+mod family;
+mod notifications;
 mod refusal;
+mod socket;
+mod tlvs;
+mod wire;
 
-pub use refusal::{Errno, Refusal};
+pub use attributes::{Attribute, Attributes, AttributesIter, Malformed};
+pub use error::Error;
+pub use family::{DEFAULT_LIMIT, Family, FamilyInfo, Message, Request};
+pub use notifications::Notifications;
+pub use refusal::{Culprit, Errno, Refusal};
+pub use socket::want_extended_acks;
+pub use tlvs::Tlvs;

@@ -1,0 +1,347 @@
+//! A generic-netlink family by its name, and what is asked of it.
+//!
+//! The number of a family is looked up anew for each request, on the request's own socket: it
+//! changes when the family's module is loaded again, and looking it up costs microseconds.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netlink_sys::Socket;
+use tokio::sync::oneshot;
+
+use crate::attributes::{Attributes, Malformed};
+use crate::wire::{self, Body, Frames};
+use crate::{Errno, Error, Notifications, Refusal, Tlvs, socket};
+
+/// The time limit of a request that does not state its own.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a listing that changed while it was read is read again.
+const DUMP_ATTEMPTS: u32 = 8;
+
+/// A generic-netlink family, known by its name: `devlink`, `vdpa`, `ethtool`.
+///
+/// Making one costs nothing and does no I/O; it may be kept, cloned and used from several tasks.
+#[derive(Debug, Clone)]
+pub struct Family {
+    name: &'static str,
+}
+
+/// What the kernel says about a family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FamilyInfo {
+    /// The message type of its requests, given out at run time.
+    pub id: u16,
+    /// The version of its interface.
+    pub version: u8,
+    /// Its multicast groups: name → number.
+    pub groups: BTreeMap<String, u32>,
+}
+
+/// One request: a command, its attributes, what it is for, and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Request {
+    command: u8,
+    attributes: Tlvs,
+    intent: String,
+    limit: Duration,
+}
+
+impl Request {
+    /// A request of `command` without attributes, within [`DEFAULT_LIMIT`].
+    ///
+    /// `intent` says in the caller's words what it is for, so that it reads on after "cannot":
+    /// `list the ports of pci/0000:43:00.0`.
+    pub fn new(command: u8, intent: impl Into<String>) -> Self {
+        Self { command, attributes: Tlvs::new(), intent: intent.into(), limit: DEFAULT_LIMIT }
+    }
+
+    /// The request with these attributes after those it has.
+    #[must_use]
+    pub fn with(mut self, attributes: Tlvs) -> Self {
+        self.attributes =
+            if self.attributes.as_bytes().is_empty() { attributes } else { self.attributes.and(&attributes) };
+        self
+    }
+
+    /// The request with this time limit. Switching an eswitch with 127 VFs can take more than 60 s.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+/// One message of an answer, or a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    command: u8,
+    attributes: Vec<u8>,
+}
+
+impl Message {
+    /// A message as a family would send it: for tests of decoders.
+    pub fn new(command: u8, attributes: &Tlvs) -> Self {
+        Self { command, attributes: attributes.as_bytes().to_vec() }
+    }
+
+    pub(crate) fn from_wire(command: u8, attributes: &[u8]) -> Self {
+        Self { command, attributes: attributes.to_vec() }
+    }
+
+    /// Its command. An answer's may differ from its request's (devlink answers GET with NEW).
+    pub fn command(&self) -> u8 {
+        self.command
+    }
+
+    /// Its attributes.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes::new(&self.attributes)
+    }
+}
+
+impl Family {
+    /// The family `name`.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its number, version and multicast groups; [`Error::NoFamily`] where the kernel lacks it.
+    pub async fn info(&self) -> Result<FamilyInfo, Error> {
+        let intent = format!("look for the family {}", self.name);
+        on_a_thread(intent.clone(), DEFAULT_LIMIT, {
+            let name = self.name;
+            move |deadline| Conversation::open(&intent, deadline)?.family(name)
+        })
+        .await
+    }
+
+    /// Sends a request and returns what comes before its acknowledgement: nothing for most setters.
+    pub async fn request(&self, request: Request) -> Result<Vec<Message>, Error> {
+        self.ask(request, wire::ACK).await
+    }
+
+    /// Asks for a listing and returns its messages. A listing that changed while it was read is
+    /// read again.
+    pub async fn dump(&self, request: Request) -> Result<Vec<Message>, Error> {
+        self.ask(request, wire::DUMP).await
+    }
+
+    /// Joins the multicast group `group`. What happens after this has returned will be read from it:
+    /// subscribe first, then look at the state.
+    pub async fn subscribe(&self, group: &str) -> Result<Notifications, Error> {
+        let info = self.info().await?;
+        let intent = format!("listen to {} {group}", self.name);
+        let Some(number) = info.groups.get(group) else {
+            return Err(Error::NoGroup { intent, family: self.name.into(), group: group.into() });
+        };
+        Notifications::join(info.id, *number, intent)
+    }
+
+    async fn ask(&self, request: Request, flags: u16) -> Result<Vec<Message>, Error> {
+        let Request { command, attributes, intent, limit } = request;
+        let name = self.name;
+        if attributes.is_too_long() {
+            return Err(Error::TooLong { intent });
+        }
+        tracing::debug!(family = name, command, intent, "netlink request");
+        on_a_thread(intent.clone(), limit, move |deadline| {
+            let mut conversation = Conversation::open(&intent, deadline)?;
+            let info = conversation.family(name)?;
+            for _ in 0..DUMP_ATTEMPTS {
+                let answer = conversation.exchange(&info, command, flags, &attributes)?;
+                if let Some(messages) = answer {
+                    return Ok(messages);
+                }
+            }
+            Err(Error::Unsteady { intent, attempts: DUMP_ATTEMPTS })
+        })
+        .await
+    }
+}
+
+/// Runs `work` on a thread of its own, because the kernel works inside `sendmsg`, and gives up on it
+/// at the limit. It is no thread of the runtime's: dropping a runtime waits for those.
+async fn on_a_thread<T: Send + 'static>(
+    intent: String,
+    limit: Duration,
+    work: impl FnOnce(Instant) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (tell, told) = oneshot::channel();
+    let start = Instant::now();
+    // An unreachable end of time is an hour away.
+    let deadline = start.checked_add(limit).unwrap_or(start + Duration::from_hours(1));
+    let spawned = thread::Builder::new().name("netlink".into()).spawn(move || {
+        // Nobody listens any more if the caller was cancelled.
+        let _ = tell.send(work(deadline));
+    });
+    if let Err(source) = spawned {
+        return Err(Error::Io { intent, source });
+    }
+    match tokio::time::timeout(limit, told).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Io { intent, source: io::Error::other("the request's thread ended") }),
+        Err(_) => Err(Error::Timeout { intent, limit }),
+    }
+}
+
+/// One socket, its requests numbered.
+struct Conversation<'a> {
+    socket: Socket,
+    sequence: u32,
+    intent: &'a str,
+    started: Instant,
+    deadline: Instant,
+}
+
+impl<'a> Conversation<'a> {
+    fn open(intent: &'a str, deadline: Instant) -> Result<Self, Error> {
+        let socket = socket::open().map_err(|source| Error::Io { intent: intent.to_owned(), source })?;
+        Ok(Self { socket, sequence: 0, intent, started: Instant::now(), deadline })
+    }
+
+    /// Asks the controller about a family. Source: `enum` of `CTRL_ATTR_*` in
+    /// `include/uapi/linux/genetlink.h`.
+    fn family(&mut self, name: &str) -> Result<FamilyInfo, Error> {
+        const GETFAMILY: u8 = 3;
+        const FAMILY_NAME: u16 = 2;
+        let controller = FamilyInfo { id: 0x10, version: 2, groups: BTreeMap::new() };
+        let named = Tlvs::new().string(FAMILY_NAME, name);
+        let answer =
+            self.exchange(&controller, GETFAMILY, wire::ACK, &named).map_err(|error| match error {
+                Error::Refused { intent, refusal, .. } if refusal.errno == Errno::ENOENT => {
+                    Error::NoFamily { intent, name: name.to_owned() }
+                }
+                other => other,
+            })?;
+        let message = answer.unwrap_or_default().into_iter().next();
+        let read = message.ok_or(Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
+        read.and_then(|message| family_info(message.attributes()))
+            .map_err(|source| Error::malformed(self.intent, source))
+    }
+
+    /// Sends one request and reads its answer to the end; `None` if the listing changed meanwhile.
+    fn exchange(
+        &mut self,
+        family: &FamilyInfo,
+        command: u8,
+        flags: u16,
+        attributes: &Tlvs,
+    ) -> Result<Option<Vec<Message>>, Error> {
+        self.sequence += 1;
+        let bytes =
+            wire::request(family.id, flags, self.sequence, command, family.version, attributes.as_bytes())
+                .ok_or_else(|| Error::TooLong { intent: self.intent.to_owned() })?;
+        self.socket.send(&bytes, 0).map_err(|source| self.io(source))?;
+        let (mut messages, mut interrupted) = (Vec::new(), false);
+        loop {
+            let datagram = socket::receive(&self.socket, self.deadline).map_err(|source| self.io(source))?;
+            for frame in Frames(&datagram) {
+                let frame = frame.map_err(|source| Error::malformed(self.intent, source))?;
+                if frame.sequence != self.sequence {
+                    continue;
+                }
+                interrupted |= frame.interrupted;
+                match frame.body {
+                    Body::Data { family: id, command, attributes } if id == family.id => {
+                        messages.push(Message::from_wire(command, attributes));
+                    }
+                    Body::Data { .. } | Body::Noop => {}
+                    Body::End { errno: Some(errno), said } => {
+                        let refusal = Refusal { errno, message: said.message };
+                        return Err(Error::Refused {
+                            intent: self.intent.to_owned(),
+                            refusal,
+                            culprit: said.culprit,
+                        });
+                    }
+                    Body::End { errno: None, said } => {
+                        if let Some(remark) = said.message {
+                            tracing::warn!(intent = self.intent, kernel = remark, "done, with a remark");
+                        }
+                        return Ok((!interrupted).then_some(messages));
+                    }
+                }
+            }
+        }
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        let intent = self.intent.to_owned();
+        match source.kind() {
+            io::ErrorKind::TimedOut => Error::Timeout { intent, limit: self.deadline - self.started },
+            _ => Error::Io { intent, source },
+        }
+    }
+}
+
+/// Reads the controller's answer.
+fn family_info(attributes: Attributes<'_>) -> Result<FamilyInfo, Malformed> {
+    const FAMILY_ID: u16 = 1;
+    const VERSION: u16 = 3;
+    const MCAST_GROUPS: u16 = 7;
+    const GROUP_NAME: u16 = 1;
+    const GROUP_ID: u16 = 2;
+    let id = attributes.require(FAMILY_ID, "CTRL_ATTR_FAMILY_ID")?.u16()?;
+    let version = attributes.require(VERSION, "CTRL_ATTR_VERSION")?.u32()?;
+    let mut groups = BTreeMap::new();
+    if let Some(list) = attributes.find(MCAST_GROUPS)? {
+        for group in list.nest() {
+            let group = group?.nest();
+            let name = group.require(GROUP_NAME, "CTRL_ATTR_MCAST_GRP_NAME")?.string();
+            groups.insert(name, group.require(GROUP_ID, "CTRL_ATTR_MCAST_GRP_ID")?.u32()?);
+        }
+    }
+    // The header has eight bits for it; the kernel takes any version.
+    Ok(FamilyInfo { id, version: u8::try_from(version).unwrap_or(u8::MAX), groups })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_read_with_its_groups() {
+        let config = Tlvs::new().u32(2, 9).string(1, "config");
+        let groups = Tlvs::new().nest(1, &config);
+        let answer = Tlvs::new().string(2, "devlink").u16(1, 0x1c).u32(3, 1).nest(7, &groups);
+        let info = family_info(Attributes::new(answer.as_bytes())).unwrap();
+        assert_eq!(info, FamilyInfo { id: 0x1c, version: 1, groups: [("config".to_owned(), 9)].into() });
+    }
+
+    #[test]
+    fn a_family_without_a_number_is_malformed() {
+        let error = family_info(Attributes::new(Tlvs::new().u32(3, 1).as_bytes())).unwrap_err();
+        assert_eq!(error, Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_stays_in_the_kernel_is_given_up_on() {
+        let (_keep, held) = std::sync::mpsc::channel::<()>();
+        let limit = Duration::from_mins(1);
+        let stuck = on_a_thread("switch".into(), limit, move |_| {
+            let _ = held.recv();
+            Ok(())
+        });
+        match stuck.await {
+            Err(Error::Timeout { intent, limit: said }) => {
+                assert_eq!((intent.as_str(), said), ("switch", limit));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_written_is_not_sent() {
+        let request = Request::new(1, "ask too much").with(Tlvs::new().bytes(1, &vec![0; 1 << 16]));
+        let error = Family::new("nlctrl").request(request).await.unwrap_err();
+        assert!(matches!(error, Error::TooLong { .. }), "{error:?}");
+    }
+}
