@@ -1,0 +1,261 @@
+//! The one error type of this crate.
+
+use std::{fmt, io, path::PathBuf, time::Duration};
+
+use crate::{BridgeName, PortKey, PortName, ovsdb::ErrorKind};
+
+/// What can go wrong between a caller and a configured switch. A variant is what a caller would treat
+/// differently.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name that cannot be one.
+    #[error("{what} {value:?} is not valid: {why}")]
+    Name {
+        /// The kind of name.
+        what: &'static str,
+        /// The text given.
+        value: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+
+    /// Nobody answers at the socket: it does not exist, or no server listens.
+    #[error("cannot connect to {}", socket.display())]
+    Connect {
+        /// The socket's path.
+        socket: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// The socket exists and this user may not write to it.
+    #[error("no permission to connect to {}", socket.display())]
+    PermissionDenied {
+        /// The socket's path.
+        socket: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+
+    /// The connection ended during a call. Whether the call took effect is not known.
+    #[error("lost the connection to {} during {during}: {reason}", socket.display())]
+    Disconnected {
+        /// The socket's path.
+        socket: PathBuf,
+        /// The method called.
+        during: String,
+        /// How it ended.
+        reason: String,
+    },
+
+    /// No reply in time. Whether the call took effect is not known.
+    #[error("no reply to {during} from {} within {limit:?}", socket.display())]
+    Timeout {
+        /// The socket's path.
+        socket: PathBuf,
+        /// The method called.
+        during: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+
+    /// The peer said something that is not the protocol (RFC 7047), or not this database's schema.
+    #[error("unexpected answer to {during}: {text}")]
+    Protocol {
+        /// The method called.
+        during: String,
+        /// What is wrong with it.
+        text: String,
+    },
+
+    /// The server refused the call as a whole.
+    #[error("the server refused {method}: {error}")]
+    Rpc {
+        /// The method called.
+        method: String,
+        /// The server's error member, as it came.
+        error: String,
+    },
+
+    /// The database has no root row.
+    #[error("the Open_vSwitch database is empty")]
+    NotInitialized,
+
+    /// One operation of a transaction failed; none of it took effect.
+    #[error("OVSDB refused operation {index} ({operation}): {kind}{}", Details(details))]
+    Op {
+        /// Its index in the transaction, from 0.
+        index: usize,
+        /// The operation and its table.
+        operation: String,
+        /// The error (RFC 7047, section 5.2).
+        kind: ErrorKind,
+        /// The server's details; may be empty.
+        details: String,
+    },
+
+    /// Every operation was sound and the transaction as a whole was not; none of it took effect.
+    #[error("OVSDB could not commit: {kind}{}", Details(details))]
+    Commit {
+        /// The error (RFC 7047, section 4.1.3).
+        kind: ErrorKind,
+        /// The server's details; may be empty.
+        details: String,
+    },
+
+    /// Another writer changed the same rows between our reading and our writing, every time.
+    #[error("another writer kept changing the same rows of OVSDB; gave up after {attempts} attempts")]
+    TryAgain {
+        /// Transactions tried.
+        attempts: u32,
+    },
+
+    /// Ports were asked for on a bridge that is not there.
+    #[error("there is no bridge {bridge}")]
+    NoBridge {
+        /// The bridge.
+        bridge: BridgeName,
+    },
+
+    /// The bridge lacks our owner tag, so it is not deleted.
+    #[error("bridge {bridge} is not ours to delete")]
+    NotOwner {
+        /// The bridge.
+        bridge: BridgeName,
+    },
+
+    /// The bridge is ours and carries ports that are not, so it is not deleted.
+    #[error("bridge {bridge} carries ports that are not ours: {}", ports.join(", "))]
+    ForeignPorts {
+        /// The bridge.
+        bridge: BridgeName,
+        /// Their names.
+        ports: Vec<String>,
+    },
+
+    /// The netdev is already a port of another bridge.
+    #[error("{port} is a port of bridge {bridge}{}", Keyed(key.as_ref()))]
+    PortElsewhere {
+        /// The netdev.
+        port: PortName,
+        /// The bridge it is on.
+        bridge: String,
+        /// Our key for it there, if we put it there.
+        key: Option<PortKey>,
+    },
+
+    /// A change asks for one netdev twice, or for a port with the bridge's own name.
+    #[error("{port} is asked for twice on bridge {bridge}")]
+    DuplicatePort {
+        /// The netdev.
+        port: PortName,
+        /// The bridge.
+        bridge: BridgeName,
+    },
+
+    /// The change is in the database, and ovs-vswitchd has not taken it up in time.
+    #[error("ovs-vswitchd did not apply the change within {waited:?} (next_cfg {next_cfg}, cur_cfg {cur_cfg})")]
+    NotApplied {
+        /// The configuration number asked for.
+        next_cfg: i64,
+        /// The number ovs-vswitchd had reached.
+        cur_cfg: i64,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+
+    /// The change is applied, and ovs-vswitchd could not bring up these interfaces. The rows are in OVSDB.
+    #[error("OVS recorded ports on {bridge} but could not open them: {}", Joined(interfaces))]
+    InterfaceFailed {
+        /// The bridge.
+        bridge: BridgeName,
+        /// The interfaces that failed.
+        interfaces: Vec<InterfaceFailure>,
+    },
+
+    /// A daemon refused a command on its control socket.
+    #[error("{command} was refused: {message}")]
+    Command {
+        /// The command.
+        command: String,
+        /// The daemon's text.
+        message: String,
+    },
+}
+
+/// An interface that ovs-vswitchd could not bring up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceFailure {
+    /// The interface.
+    pub name: String,
+    /// Its `OpenFlow` port number: -1 after a failure, absent if ovs-vswitchd never looked at it.
+    pub ofport: Option<i64>,
+    /// The daemon's text, from `Interface.error`, verbatim.
+    pub error: Option<String>,
+}
+
+impl Error {
+    /// What to look at or type next, where this crate can know it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Connect { .. } => {
+                "is Open vSwitch running? `systemctl status openvswitch-switch` (openvswitch on RHEL)"
+            }
+            Self::PermissionDenied { .. } => "run as root, or as a member of the group that owns the socket",
+            Self::NotInitialized => "`ovs-vsctl --no-wait init`",
+            Self::NotApplied { .. } => "is ovs-vswitchd alive? `ovs-appctl version`; its log says what it is doing",
+            Self::InterfaceFailed { .. } => "the netdev may be gone or renamed: `ip -d link` shows current names",
+            Self::PortElsewhere { .. } => "`ovs-vsctl show` lists every bridge and its ports",
+            _ => return None,
+        })
+    }
+
+    /// Whether the call may have taken effect although it failed.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Disconnected { .. } | Self::Timeout { .. })
+    }
+}
+
+impl fmt::Display for InterfaceFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.error, self.ofport) {
+            (Some(error), _) => write!(f, "{}: {error}", self.name),
+            (None, Some(ofport)) => write!(f, "{}: ofport {ofport}", self.name),
+            (None, None) => write!(f, "{}: no ofport was given to it", self.name),
+        }
+    }
+}
+
+/// `: details`, or nothing.
+struct Details<'a>(&'a str);
+
+impl fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+/// ` (ours, as KEY)`, or nothing.
+struct Keyed<'a>(Option<&'a PortKey>);
+
+impl fmt::Display for Keyed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |key| write!(f, " (ours, as {key})"))
+    }
+}
+
+/// `a; b; c`.
+struct Joined<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Joined<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            item.fmt(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! What is: the part of a switch that this crate speaks about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PortKey, PortName};
+
+/// One consistent look at a switch, as seen from one bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The bridge asked about, if it exists.
+    pub bridge: Option<BridgeState>,
+    /// The netdevs on other bridges, by name.
+    pub elsewhere: BTreeMap<String, Elsewhere>,
+    /// `other_config:hw-offload` of the switch as it reads; absent is not the same as `false`. What is *in
+    /// force* is not in the database: ovs-vswitchd turns offload on when the key becomes `true` and never off
+    /// again before it is restarted (`netdev_set_flow_api_enabled`, lib/netdev-offload.c).
+    pub hw_offload: Option<String>,
+    /// Versions of what runs.
+    pub versions: Versions,
+    /// The configuration number last asked for.
+    pub next_cfg: i64,
+    /// The number ovs-vswitchd has reached; less than `next_cfg` while it is behind, or stopped.
+    pub cur_cfg: i64,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeState {
+    /// Whose it is, by the tag in its row.
+    pub owner: Owner,
+    /// `netdev` for the userspace datapath; empty or `system` for the kernel's.
+    pub datapath_type: String,
+    /// Our ports on it, by key and then by name. Two rows with one key are possible if a person made one.
+    pub ports: Vec<PortState>,
+    /// The netdevs of everybody else's ports, without the bridge's own local port.
+    pub foreign_ports: BTreeSet<String>,
+}
+
+/// Who made a bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// We did: the row's `external_ids` hold [`OWNER_TAG`](crate::OWNER_TAG).
+    Ours,
+    /// Somebody else.
+    Foreign,
+}
+
+/// A port of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortState {
+    /// The key it was added under.
+    pub key: PortKey,
+    /// The netdev.
+    pub name: PortName,
+    /// Its `OpenFlow` port number: -1 if ovs-vswitchd could not open it, absent if it has not looked yet.
+    pub ofport: Option<i64>,
+    /// Why ovs-vswitchd could not open it, in its words.
+    pub error: Option<String>,
+    /// Whether the netdev is up; absent while ovs-vswitchd does not know.
+    pub admin_up: Option<bool>,
+    /// Whether its link is up; absent while ovs-vswitchd does not know.
+    pub link_up: Option<bool>,
+}
+
+/// Where a netdev is that is not on the bridge asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// The bridge.
+    pub bridge: String,
+    /// Our key for it, if we put it there.
+    pub key: Option<PortKey>,
+}
+
+/// What the running switch says it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Open vSwitch, `3.1.0`. Absent if ovs-vswitchd has never run on this database.
+    pub ovs: Option<String>,
+    /// DPDK, if this build of ovs-vswitchd has it.
+    pub dpdk: Option<String>,
+    /// Whether DPDK is initialized in ovs-vswitchd.
+    pub dpdk_initialized: bool,
+}
+
+impl Observation {
+    /// Our ports on the bridge asked about.
+    pub fn ports(&self) -> &[PortState] {
+        self.bridge.as_ref().map_or(&[], |bridge| &bridge.ports)
+    }
+
+    /// Our port on the bridge asked about that has this key.
+    pub fn port(&self, key: &PortKey) -> Option<&PortState> {
+        self.ports().iter().find(|port| port.key == *key)
+    }
+
+    /// Whether the bridge asked about exists and is ours.
+    pub fn is_ours(&self) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| bridge.owner == Owner::Ours)
+    }
+
+    /// Whether the netdev is on the bridge asked about, through whoever's port.
+    pub fn carries(&self, name: &PortName) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| {
+            bridge.foreign_ports.contains(name.as_str()) || bridge.ports.iter().any(|port| port.name == *name)
+        })
+    }
+
+    /// Whether `hw-offload` reads as true to ovs-vswitchd, which compares without case
+    /// (`smap_get_bool`, lib/smap.c).
+    pub fn hw_offload_configured(&self) -> bool {
+        self.hw_offload.as_ref().is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether ovs-vswitchd has taken up everything that was asked of it.
+    pub fn is_applied(&self) -> bool {
+        self.cur_cfg >= self.next_cfg
+    }
+}
+
+impl PortState {
+    /// Whether ovs-vswitchd has the port open.
+    pub fn works(&self) -> bool {
+        self.error.is_none() && self.ofport.is_some_and(|ofport| ofport >= 0)
+    }
+}
