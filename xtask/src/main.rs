@@ -1,2 +1,69 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores, as `cargo xtask CHORE`.
+//!
+//! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
+//! the virtual machine that the lab tier boots, also for use by hand.
+
+mod hw_test;
+mod lab;
+mod process;
+mod progress;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The project's own chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_version_flag = true)]
+enum Xtask {
+    /// Install what the tests need, then run everything up to and including the daemon tier
+    Test(test::Args),
+    /// Run tests by tier: mock, daemon, lab (a virtual machine), card (a real one)
+    HwTest(hw_test::Args),
+    /// Build, boot and use the virtual hardware lab
+    #[command(subcommand)]
+    Lab(lab::Command),
+}
+
+impl Xtask {
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Test(args) => test::run(&args).await,
+            Self::HwTest(args) => hw_test::run(&args).await,
+            Self::Lab(command) => lab::run(command).await,
+        }
+    }
+}
+
+// One thread: the children ask to be killed when the thread that started them ends, which must not be before us.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let chore = Xtask::parse().run();
+    // Dropping the chore kills its children and removes its temporary files.
+    let done = tokio::select! {
+        done = chore => done,
+        signal = interrupted() => match signal {
+            Ok(name) => Err(anyhow::anyhow!("interrupted by {name}")),
+            Err(error) => Err(error.into()),
+        },
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Waits until someone wants this program to end; gives the signal's name.
+async fn interrupted() -> std::io::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+        _ = hangup.recv() => "SIGHUP",
+    })
+}

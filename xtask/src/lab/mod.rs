@@ -1,0 +1,19 @@
+//! The virtual hardware lab: a throw-away VM with a real kernel, systemd, Open vSwitch and pretend cards.
+//!
+//! `recipe` says what the lab is made of, `build` makes it with the help of `sandbox` and keeps it in a `cache`, `vm`
+//! boots it, `job` runs commands in it, and `instance` keeps one running between commands. What is inside the guest is
+//! in the workspace's `lab` directory, with its own README.
+
+mod build;
+mod cache;
+mod commands;
+mod instance;
+mod job;
+mod recipe;
+mod sandbox;
+mod vm;
+
+pub(crate) use build::Lab;
+pub(crate) use commands::{Command, run};
+pub(crate) use job::{Job, JobEnd};
+pub(crate) use vm::{CARDS, Vm};
