@@ -96,7 +96,9 @@ impl Change {
         };
         let ports = match presence {
             Presence::Absent => Ports::AsIs,
-            _ => Ports::Exactly(before.ports().iter().map(|port| (port.key.clone(), port.name.clone())).collect()),
+            _ => Ports::Exactly(
+                before.ports().iter().map(|port| (port.key.clone(), port.name.clone())).collect(),
+            ),
         };
         let broken = before.ports().iter().filter(|port| !port.works());
         let may_fail = broken.map(|port| port.name.clone()).collect();
@@ -157,7 +159,9 @@ impl Change {
             _ if self.presence == Presence::Absent => BTreeMap::new(),
             Ports::AsIs => BTreeMap::new(),
             Ports::Exactly(ports) => ports.iter().collect(),
-            Ports::Edit(ports) => ports.iter().filter_map(|(key, name)| Some((key, name.as_ref()?))).collect(),
+            Ports::Edit(ports) => {
+                ports.iter().filter_map(|(key, name)| Some((key, name.as_ref()?))).collect()
+            }
         }
     }
 

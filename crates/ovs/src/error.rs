@@ -155,7 +155,9 @@ pub enum Error {
     },
 
     /// The change is in the database, and ovs-vswitchd has not taken it up in time.
-    #[error("ovs-vswitchd did not apply the change within {waited:?} (next_cfg {next_cfg}, cur_cfg {cur_cfg})")]
+    #[error(
+        "ovs-vswitchd did not apply the change within {waited:?} (next_cfg {next_cfg}, cur_cfg {cur_cfg})"
+    )]
     NotApplied {
         /// The configuration number asked for.
         next_cfg: i64,
@@ -204,8 +206,12 @@ impl Error {
             }
             Self::PermissionDenied { .. } => "run as root, or as a member of the group that owns the socket",
             Self::NotInitialized => "`ovs-vsctl --no-wait init`",
-            Self::NotApplied { .. } => "is ovs-vswitchd alive? `ovs-appctl version`; its log says what it is doing",
-            Self::InterfaceFailed { .. } => "the netdev may be gone or renamed: `ip -d link` shows current names",
+            Self::NotApplied { .. } => {
+                "is ovs-vswitchd alive? `ovs-appctl version`; its log says what it is doing"
+            }
+            Self::InterfaceFailed { .. } => {
+                "the netdev may be gone or renamed: `ip -d link` shows current names"
+            }
             Self::PortElsewhere { .. } => "`ovs-vsctl show` lists every bridge and its ports",
             _ => return None,
         })

@@ -74,10 +74,11 @@ pub struct Elsewhere {
     pub key: Option<PortKey>,
 }
 
-/// What the running switch says it is.
+/// What the database says of the running switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
-    /// Open vSwitch, `3.1.0`. Absent if ovs-vswitchd has never run on this database.
+    /// Open vSwitch, `3.1.0`, as the service's start script recorded it (ovs-ctl(8)): absent where another script
+    /// starts it. The daemon's own word is `version` on its [control socket](crate::Unixctl).
     pub ovs: Option<String>,
     /// DPDK, if this build of ovs-vswitchd has it.
     pub dpdk: Option<String>,

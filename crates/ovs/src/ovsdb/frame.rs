@@ -82,10 +82,8 @@ impl Splitter {
         let mut begin = 0;
         for (at, &byte) in bytes.iter().enumerate() {
             match (self.string, byte) {
-                (Str::Escape, _) => self.string = Str::Inside,
                 (Str::Inside, b'\\') => self.string = Str::Escape,
                 (Str::Inside, b'"') => self.string = Str::Outside,
-                (Str::Inside, _) => {}
                 (Str::Outside, b'{' | b'[') if self.depth > 0 => {
                     self.depth += 1;
                     if self.depth > self.limits.depth {
@@ -98,7 +96,7 @@ impl Splitter {
                 }
                 (Str::Outside, b' ' | b'\t' | b'\r' | b'\n') if self.depth == 0 => {}
                 (Str::Outside, _) if self.depth == 0 => return Err(FrameError::Garbage(byte)),
-                (Str::Outside, b'"') => self.string = Str::Inside,
+                (Str::Escape, _) | (Str::Outside, b'"') => self.string = Str::Inside,
                 (Str::Outside, b'}' | b']') => {
                     self.depth -= 1;
                     if self.depth == 0 {
@@ -106,7 +104,7 @@ impl Splitter {
                         self.ready.push_back(std::mem::take(&mut self.partial));
                     }
                 }
-                (Str::Outside, _) => {}
+                (Str::Inside | Str::Outside, _) => {}
             }
         }
         if self.depth > 0 { self.keep(&bytes[begin..]) } else { Ok(()) }

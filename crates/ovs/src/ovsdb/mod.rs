@@ -25,6 +25,7 @@ mod transport;
 mod txn;
 mod value;
 
+pub(crate) use self::rpc::connect_error;
 pub use self::{
     op::{Condition, Function, Mutation, Mutator, Operation, Until},
     result::{ErrorKind, OperationResult},

@@ -243,7 +243,11 @@ mod tests {
             wire(&Operation::Mutate {
                 table: "Bridge",
                 conditions: vec![Condition::equal("_uuid", uuid)],
-                mutations: vec![Mutation::new("ports", Mutator::Delete, [uuid].into_iter().collect::<Value>())],
+                mutations: vec![Mutation::new(
+                    "ports",
+                    Mutator::Delete,
+                    [uuid].into_iter().collect::<Value>()
+                )],
             }),
             format!(
                 r#"{{"op":"mutate","table":"Bridge","where":[["_uuid","==",["uuid","{uuid}"]]],"mutations":[["ports","delete",["set",[["uuid","{uuid}"]]]]]}}"#

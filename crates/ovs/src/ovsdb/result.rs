@@ -116,8 +116,12 @@ pub(super) fn read(operations: &[Operation], json: &str) -> Result<Vec<Operation
                 count: wire.count,
                 rows: wire.rows,
             }),
-            (None, _) => return Err(protocol(format!("no result for operation {index} and no error before it"))),
-            (Some(_), None) => return Err(protocol(format!("{length} results for {} operations", operations.len()))),
+            (None, _) => {
+                return Err(protocol(format!("no result for operation {index} and no error before it")));
+            }
+            (Some(_), None) => {
+                return Err(protocol(format!("{length} results for {} operations", operations.len())));
+            }
         }
     }
     if results.len() < operations.len() {
@@ -144,8 +148,11 @@ mod tests {
 
     #[test]
     fn one_result_too_many_is_the_commits_error() {
-        let error = read(&two(), r#"[{},{},{"error":"constraint violation","details":"index"}]"#).unwrap_err();
-        assert!(matches!(&error, Error::Commit { kind: ErrorKind::ConstraintViolation, details } if details == "index"));
+        let error =
+            read(&two(), r#"[{},{},{"error":"constraint violation","details":"index"}]"#).unwrap_err();
+        assert!(
+            matches!(&error, Error::Commit { kind: ErrorKind::ConstraintViolation, details } if details == "index")
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::{
 use crate::Error;
 
 /// jsonrpsee's own limit on a call. Ours are shorter and per call; this one only has to be out of their way.
-const NEVER: Duration = Duration::from_secs(24 * 3600);
+const NEVER: Duration = Duration::from_hours(24);
 
 /// A connection to an OVSDB server.
 ///
@@ -95,7 +95,8 @@ impl Rpc {
         };
         match error {
             ClientError::Call(error) => {
-                let text = error.data().map_or_else(|| error.message().to_owned(), |data| data.get().to_owned());
+                let text =
+                    error.data().map_or_else(|| error.message().to_owned(), |data| data.get().to_owned());
                 let error = serde_json::from_str(&text).unwrap_or(text);
                 Error::Rpc { method: method.to_owned(), error }
             }
@@ -219,13 +220,12 @@ mod tests {
         let serve = async {
             let first = server.read().await;
             let second = server.read().await;
-            let replies = [(&second, "second"), (&first, "first")]
-                .map(|(call, text)| format!(r#"{{"id":{},"result":["{text}}}{{\""],"error":null}}"#, call["id"]));
+            let replies = [(&second, "second"), (&first, "first")].map(|(call, text)| {
+                format!(r#"{{"id":{},"result":["{text}}}{{\""],"error":null}}"#, call["id"])
+            });
             server.say(&replies.concat()).await;
         };
-        let calls = async {
-            tokio::join!(rpc.call("a", &[(); 0], LIMIT), rpc.call("b", &[(); 0], LIMIT))
-        };
+        let calls = async { tokio::join!(rpc.call("a", &[(); 0], LIMIT), rpc.call("b", &[(); 0], LIMIT)) };
         let ((first, second), ()) = tokio::join!(calls, serve);
         assert_eq!(first.unwrap().get(), r#"["first}{\""]"#);
         assert_eq!(second.unwrap().get(), r#"["second}{\""]"#);
@@ -260,8 +260,7 @@ mod tests {
             let error = r#"{"error":"unknown database","details":"x"}"#;
             server.say(&format!(r#"{{"id":{},"result":null,"error":{error}}}"#, call["id"])).await;
         };
-        let calls =
-            async { (rpc.call("a", &[(); 0], LIMIT).await, rpc.call("b", &[(); 0], LIMIT).await) };
+        let calls = async { (rpc.call("a", &[(); 0], LIMIT).await, rpc.call("b", &[(); 0], LIMIT).await) };
         let ((first, second), ()) = tokio::join!(calls, serve);
         assert_eq!(first.unwrap_err().to_string(), "the server refused a: unknown method");
         assert_eq!(
@@ -296,7 +295,9 @@ mod tests {
         assert!(matches!(short, Error::Timeout { .. }), "{short:?}");
         let serve = async {
             let (slow, quick) = (server.read().await, server.read().await);
-            server.say(&format!(r#"{{"id":{},"result":1}}{{"id":{},"result":2}}"#, slow["id"], quick["id"])).await;
+            server
+                .say(&format!(r#"{{"id":{},"result":1}}{{"id":{},"result":2}}"#, slow["id"], quick["id"]))
+                .await;
         };
         let (result, ()) = tokio::join!(rpc.call("quick", &[(); 0], LIMIT), serve);
         assert_eq!(result.unwrap().get(), "2");

@@ -164,13 +164,11 @@ impl Receiver {
             }
             (None, id) => {
                 let number: Option<u64> = id.and_then(|id| id.get().parse().ok());
-                match number.filter(|number| lock(&self.in_flight).remove(number)) {
-                    Some(number) => Ok(Some(reply(number, message.result, message.error))),
-                    None => {
-                        tracing::debug!(id = id.map_or("null", RawValue::get), "a reply to no call of ours");
-                        Ok(None)
-                    }
+                if let Some(number) = number.filter(|number| lock(&self.in_flight).remove(number)) {
+                    return Ok(Some(reply(number, message.result, message.error)));
                 }
+                tracing::debug!(id = id.map_or("null", RawValue::get), "a reply to no call of ours");
+                Ok(None)
             }
         }
     }

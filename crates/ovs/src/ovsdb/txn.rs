@@ -71,7 +71,12 @@ impl Transaction {
     }
 
     /// Changes columns in place; gives the operation's index.
-    pub fn mutate(&mut self, table: &'static str, conditions: Vec<Condition>, mutations: Vec<Mutation>) -> usize {
+    pub fn mutate(
+        &mut self,
+        table: &'static str,
+        conditions: Vec<Condition>,
+        mutations: Vec<Mutation>,
+    ) -> usize {
         self.push(Operation::Mutate { table, conditions, mutations })
     }
 

@@ -231,7 +231,9 @@ impl Serialize for Atom {
             Self::Real(number) if number.is_finite() => serializer.serialize_f64(*number),
             Self::Real(_) => Err(ser::Error::custom("OVSDB has no infinite real and no NaN")),
             Self::Boolean(truth) => serializer.serialize_bool(*truth),
-            Self::String(text) if text.contains('\0') => Err(ser::Error::custom("OVSDB takes no NUL in text")),
+            Self::String(text) if text.contains('\0') => {
+                Err(ser::Error::custom("OVSDB takes no NUL in text"))
+            }
             Self::String(text) => serializer.serialize_str(text),
             Self::Uuid(uuid) => ("uuid", uuid).serialize(serializer),
             Self::NamedUuid(name) => ("named-uuid", &name.0).serialize(serializer),
@@ -390,7 +392,9 @@ mod tests {
     #[test]
     fn what_is_no_value_is_refused() {
         let too_long = format!(r#"["uuid","{UUID}",1]"#);
-        for json in [r"[]", r#"["set"]"#, r#"["bag",[]]"#, r#"["uuid","x"]"#, &too_long, "null", "{}", "[1,2]"] {
+        for json in
+            [r"[]", r#"["set"]"#, r#"["bag",[]]"#, r#"["uuid","x"]"#, &too_long, "null", "{}", "[1,2]"]
+        {
             assert!(serde_json::from_str::<Value>(json).is_err(), "{json} was taken");
         }
         assert!(serde_json::from_str::<Value>(r#"["set",[["set",[]]]]"#).is_err());

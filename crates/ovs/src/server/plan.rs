@@ -1,0 +1,211 @@
+//! From what is and what is to be, the one transaction between them. No I/O.
+//!
+//! Every decision rests on rows that were read, so the transaction begins by verifying those rows: if another
+//! writer came between, it fails as a whole and is planned anew. That no name was taken in between needs no
+//! verify: names are unique in the schema. Columns are mutated, never rewritten, so that what others keep in
+//! them stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Change, Error, PortKey, PortName, Presence, Setting,
+    ovsdb::{Condition, Mutation, Mutator, NamedUuid, Row, Transaction, Uuid, Value},
+    server::{
+        DATABASE, HW_OFFLOAD, OWNER, OWNER_TAG, PORT_TAG,
+        view::{BridgeRow, InterfaceRow, PortRow, View},
+    },
+};
+
+/// What has to be done, and what has to be looked at afterwards.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The transaction; without any operation if there is nothing to do.
+    pub(super) txn: Transaction,
+    /// The operations that fail if another writer came between.
+    pub(super) verifies: usize,
+    /// The operation that reads `next_cfg` back.
+    pub(super) next_cfg: usize,
+    /// The operations that insert an interface.
+    pub(super) inserts: Vec<usize>,
+    /// The interfaces asked for that are there already.
+    pub(super) kept: Vec<InterfaceRow>,
+    /// How many ports come or go.
+    pub(super) ports: usize,
+}
+
+/// The parts of a plan while it is made.
+#[derive(Default)]
+struct Edits<'a> {
+    remove: Vec<&'a PortRow>,
+    insert: Vec<(&'a PortKey, &'a PortName)>,
+    kept: Vec<InterfaceRow>,
+}
+
+/// Plans a change; refuses one that would touch what is not ours.
+pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
+    change.check()?;
+    let bridge = view.bridge(&change.bridge);
+    let edits = edits(view, bridge, change)?;
+    let create = bridge.is_none() && change.presence == Presence::Present;
+    let delete = bridge.filter(|_| change.presence == Presence::Absent);
+    let now = view.other_config.get(HW_OFFLOAD).map(String::as_str);
+    let hw_offload = change.hw_offload != Setting::AsIs && change.hw_offload.over(now) != now;
+
+    let mut txn = Transaction::new(DATABASE);
+    let touched = !edits.remove.is_empty() || !edits.insert.is_empty();
+    if !(create || delete.is_some() || touched || hw_offload) {
+        return Ok(Plan { txn, verifies: 0, next_cfg: 0, inserts: vec![], kept: edits.kept, ports: 0 });
+    }
+
+    if hw_offload {
+        let row = Row::new().with("other_config", &view.other_config);
+        txn.verify("Open_vSwitch", vec![Condition::equal("_uuid", view.root)], vec!["other_config"], row);
+    }
+    if let Some(bridge) = bridge.filter(|_| touched || delete.is_some()) {
+        verify_bridge(&mut txn, bridge, &edits.remove);
+    }
+    let verifies = txn.operations().len();
+
+    let mut inserts = Vec::new();
+    let mut ports = Vec::new();
+    if create {
+        ports.push(insert_port(&mut txn, change.bridge.as_str(), None));
+    }
+    for (key, name) in &edits.insert {
+        inserts.push(txn.operations().len());
+        ports.push(insert_port(&mut txn, name.as_str(), Some(key)));
+    }
+    let root = || vec![Condition::equal("_uuid", view.root)];
+    let set = |uuids: Vec<Uuid>| uuids.into_iter().collect::<Value>();
+    let mut of_root = Vec::new();
+    if create {
+        let row = Row::new()
+            .with("name", change.bridge.as_str())
+            .with("ports", ports.into_iter().collect::<Value>())
+            .with("external_ids", [(OWNER_TAG, OWNER)].into_iter().collect::<Value>());
+        let uuid = txn.insert("Bridge", row);
+        of_root.push(Mutation::new("bridges", Mutator::Insert, [uuid].into_iter().collect::<Value>()));
+    } else if let Some(bridge) = delete {
+        of_root.push(Mutation::new("bridges", Mutator::Delete, set(vec![bridge.uuid])));
+    } else if let Some(bridge) = bridge.filter(|_| touched) {
+        let gone = edits.remove.iter().map(|port| port.uuid).collect::<Vec<_>>();
+        let mut mutations = Vec::new();
+        if !gone.is_empty() {
+            mutations.push(Mutation::new("ports", Mutator::Delete, set(gone)));
+        }
+        if !ports.is_empty() {
+            mutations.push(Mutation::new("ports", Mutator::Insert, ports.into_iter().collect::<Value>()));
+        }
+        txn.mutate("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], mutations);
+    }
+    if hw_offload {
+        // An insert into a map changes no key that is there, hence the delete before it.
+        of_root.push(Mutation::new(
+            "other_config",
+            Mutator::Delete,
+            [HW_OFFLOAD].into_iter().collect::<Value>(),
+        ));
+        if let Some(value) = change.hw_offload.over(now) {
+            let pair = [(HW_OFFLOAD, value)].into_iter().collect::<Value>();
+            of_root.push(Mutation::new("other_config", Mutator::Insert, pair));
+        }
+    }
+    of_root.push(Mutation::new("next_cfg", Mutator::Add, 1));
+    txn.mutate("Open_vSwitch", root(), of_root);
+    let next_cfg = txn.select("Open_vSwitch", root(), &["next_cfg"]);
+    let count = edits.remove.len() + inserts.len();
+    Ok(Plan { txn, verifies, next_cfg, inserts, kept: edits.kept, ports: count })
+}
+
+/// Which ports go, which come, which are there.
+fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) -> Result<Edits<'a>, Error> {
+    let wanted = change.wanted();
+    let Some(bridge) = bridge else {
+        return match change.presence {
+            Presence::Present => no_bridge_yet(view, wanted),
+            _ if wanted.is_empty() => Ok(Edits::default()),
+            _ => Err(Error::NoBridge { bridge: change.bridge.clone() }),
+        };
+    };
+    if change.presence == Presence::Absent {
+        if !bridge.is_ours() {
+            return Err(Error::NotOwner { bridge: change.bridge.clone() });
+        }
+        let ports: Vec<_> = bridge.foreign_ports().map(|port| port.name.clone()).collect();
+        if !ports.is_empty() {
+            return Err(Error::ForeignPorts { bridge: change.bridge.clone(), ports });
+        }
+        let remove = bridge.our_ports().map(|port| port.row).collect();
+        return Ok(Edits { remove, ..Edits::default() });
+    }
+
+    let (keep, remove): (Vec<_>, Vec<_>) =
+        bridge.our_ports().partition(|port| change.keeps(&port.key, &port.name));
+    let mut edits = Edits { remove: remove.iter().map(|port| port.row).collect(), ..Edits::default() };
+    let ours: BTreeMap<_, _> = keep.iter().map(|port| ((&port.key, &port.name), port.interface)).collect();
+    let going: BTreeSet<_> = edits.remove.iter().map(|port| port.uuid).collect();
+    for (key, name) in wanted {
+        if let Some(interface) = ours.get(&(key, name)) {
+            edits.kept.push((*interface).clone());
+            continue;
+        }
+        match holder(view, name).filter(|(_, port)| !going.contains(&port.uuid)) {
+            None => edits.insert.push((key, name)),
+            Some((holder, port)) if holder.uuid == bridge.uuid && port.ours().is_none() => {
+                // Somebody else's port carries this netdev on this very bridge: it is as asked, and not ours.
+                edits.kept.extend(port.interfaces.iter().find(|row| row.name == name.as_str()).cloned());
+            }
+            Some((holder, port)) => return Err(elsewhere(name, holder, port)),
+        }
+    }
+    Ok(edits)
+}
+
+fn no_bridge_yet<'a>(view: &View, wanted: BTreeMap<&'a PortKey, &'a PortName>) -> Result<Edits<'a>, Error> {
+    for name in wanted.values() {
+        if let Some((holder, port)) = holder(view, name) {
+            return Err(elsewhere(name, holder, port));
+        }
+    }
+    Ok(Edits { insert: wanted.into_iter().collect(), ..Edits::default() })
+}
+
+/// The bridge and port that have a netdev's name, be it as the port's or as one of its interfaces'.
+fn holder<'a>(view: &'a View, name: &PortName) -> Option<(&'a BridgeRow, &'a PortRow)> {
+    let ports = view.bridges.iter().flat_map(|bridge| bridge.ports.iter().map(move |port| (bridge, port)));
+    ports.into_iter().find(|(_, port)| {
+        port.name == name.as_str() || port.interfaces.iter().any(|row| row.name == name.as_str())
+    })
+}
+
+fn elsewhere(name: &PortName, holder: &BridgeRow, port: &PortRow) -> Error {
+    let key = port.ours().map(|ours| ours.key);
+    Error::PortElsewhere { port: name.clone(), bridge: holder.name.clone(), key }
+}
+
+/// The bridge's ports and owner, and the tags of the ports that go.
+fn verify_bridge(txn: &mut Transaction, bridge: &BridgeRow, remove: &[&PortRow]) {
+    let row = Row::new()
+        .with("ports", bridge.port_refs.iter().copied().collect::<Value>())
+        .with("external_ids", &bridge.external_ids);
+    txn.verify("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], vec!["ports", "external_ids"], row);
+    for port in remove {
+        let row = Row::new().with("external_ids", &port.external_ids);
+        txn.verify("Port", vec![Condition::equal("_uuid", port.uuid)], vec!["external_ids"], row);
+    }
+}
+
+/// A port with its interface. With a key it is a netdev of the host, tagged; without, it is the bridge's own.
+fn insert_port(txn: &mut Transaction, name: &str, key: Option<&PortKey>) -> NamedUuid {
+    let mut interface = Row::new().with("name", name);
+    let mut port = Row::new().with("name", name);
+    match key {
+        None => interface = interface.with("type", "internal"),
+        Some(key) => {
+            let tags = [(OWNER_TAG, OWNER), (PORT_TAG, key.as_str())];
+            port = port.with("external_ids", tags.into_iter().collect::<Value>());
+        }
+    }
+    let interface = txn.insert("Interface", interface);
+    txn.insert("Port", port.with("interfaces", interface))
+}

@@ -1,0 +1,78 @@
+//! Committed is not applied, and applied is not working.
+
+use std::time::Duration;
+
+use vdpa_ovs::{Change, Error, Limits, Ovsdb, Vswitch, testing::Daemons};
+
+use crate::{bridge, ports, present};
+
+#[tokio::test]
+async fn a_stopped_ovs_vswitchd_is_not_applied_and_goes_on_later() {
+    let daemons = Daemons::start().await;
+    let limits = Limits { applied: Duration::from_millis(300), ..Limits::default() };
+    let switch = Ovsdb::new(daemons.socket()).with_limits(limits);
+    daemons.stop_vswitchd();
+    let change = present().exactly(ports(2));
+    for _ in 0..2 {
+        // The second time nothing is left to write, and it is still not applied.
+        let error = switch.apply(&change).await.unwrap_err();
+        let Error::NotApplied { next_cfg, cur_cfg, .. } = error else { panic!("{error:?}") };
+        assert_eq!(next_cfg, cur_cfg + 1);
+        assert_eq!(switch.writes(), 1);
+    }
+    let seen = switch.observe(&bridge()).await.unwrap();
+    assert!(!seen.is_applied() && seen.ports().len() == 2);
+    daemons.continue_vswitchd();
+    let patient = daemons.vswitch();
+    assert!(!patient.apply(&change).await.unwrap().changed);
+    assert!(patient.observe(&bridge()).await.unwrap().is_applied());
+}
+
+/// A patch port without a peer is one that fails under the dummy datapath too.
+#[tokio::test]
+async fn an_interface_that_does_not_come_up_is_reported_with_the_daemons_text() {
+    let daemons = Daemons::start().await;
+    let switch = daemons.vswitch();
+    switch.apply(&present().exactly(ports(2))).await.unwrap();
+    daemons.vsctl(&["set", "Interface", "p1", "type=patch"]);
+    let error = switch.apply(&present().exactly(ports(3))).await.unwrap_err();
+    let Error::InterfaceFailed { interfaces, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(interfaces.len(), 1, "{error}");
+    assert_eq!(interfaces[0].name, "p1");
+    assert!(interfaces[0].error.as_deref().is_some_and(|text| text.contains("peer")), "{error}");
+    // It is so also when nothing has to be written, and not for ports that are not asked for.
+    let again = switch.apply(&present().exactly(ports(3))).await.unwrap_err();
+    assert!(matches!(again, Error::InterfaceFailed { .. }), "{again:?}");
+    let (key, name) = ports(1).next().unwrap();
+    switch.apply(&Change::to(bridge()).with_port(key, name)).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_hundred_ports_are_one_transaction() {
+    let daemons = Daemons::start().await;
+    let switch = daemons.vswitch();
+    let before = switch.observe(&bridge()).await.unwrap();
+    let applied = switch.apply(&present().exactly(ports(200)).hw_offload("true")).await.unwrap();
+    assert!(applied.changed);
+    assert_eq!(switch.writes(), 1);
+    let seen = switch.observe(&bridge()).await.unwrap();
+    assert_eq!(seen.ports().len(), 200);
+    assert!(seen.ports().iter().all(vdpa_ovs::PortState::works));
+    assert!(!switch.apply(&present().exactly(ports(200)).hw_offload("true")).await.unwrap().changed);
+    switch.apply(&Change::restoring(bridge(), &before)).await.unwrap();
+    assert_eq!(switch.writes(), 2);
+    assert_eq!(switch.observe(&bridge()).await.unwrap().bridge, None);
+}
+
+/// The version in the database is what the start script wrote there; the daemon's own word is on its control
+/// socket.
+#[tokio::test]
+async fn versions_are_those_recorded() {
+    let daemons = Daemons::start().await;
+    let switch = daemons.vswitch();
+    assert_eq!(switch.observe(&bridge()).await.unwrap().versions.ovs, None);
+    daemons.vsctl(&["--no-wait", "set", "Open_vSwitch", ".", "ovs-version=3.1.0"]);
+    let seen = switch.observe(&bridge()).await.unwrap();
+    assert_eq!(seen.versions.ovs.as_deref(), Some("3.1.0"));
+    assert!(!seen.versions.dpdk_initialized);
+}
