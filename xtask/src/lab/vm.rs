@@ -32,8 +32,8 @@ pub(crate) struct Card {
 
 /// The cards, in the order of their addresses: on QEMU's `igb`, and on its `nvme`.
 pub(crate) const CARDS: [Card; 2] = [
-    Card { variable: "LAB_CARD_8", pci: "0000:01:00.0", wire: "wire0", vfs: 8 },
-    Card { variable: "LAB_CARD_64", pci: "0000:02:00.0", wire: "wire1", vfs: 64 },
+    Card { variable: "LAB_CARD_8", pci: "0000:01:00.0", wire: "wire1", vfs: 8 },
+    Card { variable: "LAB_CARD_64", pci: "0000:02:00.0", wire: "wire2", vfs: 64 },
 ];
 
 /// How long a VM is to live.
