@@ -1,1 +1,68 @@
-//! The embedded switch of a SmartNIC: devlink, representors and hw-tc-offload.
+//! The embedded switch of a SmartNIC: its mode, its representors, and whether they hand tc rules to
+//! the hardware.
+//!
+//! [`Eswitch`] is what can be asked of a host's switches; [`Kernel`] asks the real ones, by devlink
+//! and ethtool over generic netlink. With the feature `mock` the simulated machine
+//! (`vdpa_hw::mock::Machine`) is an [`Eswitch`] too, and the module `contract` holds what is true
+//! of both.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use vdpa_eswitch::{DevlinkHandle, Eswitch, Kernel, Mode, patience};
+//! use vdpa_hw::{PciAddress, VfIndex};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let kernel = Kernel::new();
+//! let card = DevlinkHandle::from("0000:43:00.0".parse::<PciAddress>()?);
+//! let vfs: Vec<_> = VfIndex::first(2).collect();
+//!
+//! kernel.set_mode(&card, Mode::Switchdev, patience(vfs.len())).await?;
+//! let ports = kernel.await_representors(&card, &vfs, patience(vfs.len())).await?;
+//! for (vf, representor) in &ports.vfs {
+//!     kernel.set_tc_offload(representor.index, true).await?;
+//!     println!("vf {vf}: {}", representor.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a switch changes
+//!
+//! ```text
+//!             set_mode(switchdev): VFs unbound, no offloaded rules
+//!   ┌────────┐ ─────────────────────────────────────────────────► ┌───────────┐
+//!   │ legacy │   the PF's netdev becomes the uplink (link down),  │ switchdev │
+//!   │        │   one representor a VF appears, one by one         │           │
+//!   └────────┘ ◄───────────────────────────────────────────────── └───────────┘
+//!             set_mode(legacy): the representors go
+//! ```
+//!
+//! A representor is known by its VF, never by its name: udev renames it after it has appeared.
+
+mod devlink;
+mod error;
+mod eswitch;
+mod ethtool;
+mod handle;
+mod info;
+mod kernel;
+mod mode;
+mod param;
+mod port;
+mod representor;
+mod uapi;
+
+#[cfg(feature = "mock")]
+pub mod contract;
+#[cfg(feature = "mock")]
+mod mock;
+
+pub use error::{Error, Result, Sighting};
+pub use eswitch::{Eswitch, patience};
+pub use handle::DevlinkHandle;
+pub use info::{Info, Versions};
+pub use kernel::Kernel;
+pub use mode::{EncapMode, InlineMode, Mode, State};
+pub use param::{Param, ParamMode, ParamValue};
+pub use port::{Flavour, FunctionState, Port, PortFunction};
+pub use representor::{PhysPortName, Representor, Representors};

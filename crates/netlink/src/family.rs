@@ -58,6 +58,11 @@ impl Request {
         Self { command, attributes: Tlvs::new(), intent: intent.into(), limit: DEFAULT_LIMIT }
     }
 
+    /// What it is for.
+    pub fn intent(&self) -> &str {
+        &self.intent
+    }
+
     /// The request with these attributes after those it has.
     #[must_use]
     pub fn with(mut self, attributes: Tlvs) -> Self {

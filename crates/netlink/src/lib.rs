@@ -32,6 +32,7 @@
 mod attributes;
 mod error;
 mod family;
+mod links;
 mod notifications;
 mod refusal;
 mod socket;
@@ -41,6 +42,7 @@ mod wire;
 pub use attributes::{Attribute, Attributes, AttributesIter, Malformed};
 pub use error::Error;
 pub use family::{DEFAULT_LIMIT, Family, FamilyInfo, Message, Request};
+pub use links::LinkEvents;
 pub use notifications::Notifications;
 pub use refusal::{Culprit, Errno, Refusal};
 pub use socket::want_extended_acks;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::state::{
-    Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimPf, SimRole, State,
+    Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam, SimPf, SimRole, State,
 };
 use crate::link::ManagementUse;
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, PciId};
@@ -50,6 +50,15 @@ pub fn mlx5() -> Profile {
     }
 }
 
+/// The devlink parameters of `mlx5_core` that matter here, with its defaults
+/// (`Documentation/networking/devlink/mlx5.rst`).
+fn mlx5_params() -> BTreeMap<String, SimParam> {
+    let driverinit = ["enable_eth", "enable_rdma", "enable_roce", "enable_vnet"];
+    let driverinit = driverinit.map(|name| (name.to_owned(), SimParam::Driverinit(true)));
+    let steering = ("flow_steering_mode".to_owned(), SimParam::Runtime("dmfs".to_owned()));
+    driverinit.into_iter().chain([steering]).collect()
+}
+
 /// Puts a PF with its network device into the machine.
 pub fn add_pf(
     state: &mut State,
@@ -80,6 +89,7 @@ pub fn add_pf(
                 encap: true,
                 switch_id: permanent_mac.to_string().replace(':', ""),
             },
+            params: mlx5_params(),
             profile: mlx5(),
         })),
     };
@@ -92,7 +102,7 @@ pub fn add_pf(
         mac: permanent_mac,
         tc_offload: Some(false),
         ingress_qdisc: false,
-        bridge: None,
+        ovs_port: false,
         uses: Vec::new(),
     };
     state.next_ifindex += 1;
@@ -108,7 +118,7 @@ fn add_management(state: &mut State) {
         mac: MacAddress::new([0x90, 0xb1, 0x1c, 0x40, 0x59, 0x27]),
         tc_offload: None,
         ingress_qdisc: false,
-        bridge: None,
+        ovs_port: false,
         uses: vec![ManagementUse::MemberOf(name("baremetal")), ManagementUse::DefaultRoute],
     };
     state.netdevs.insert(IfIndex(2), eno1);

@@ -148,7 +148,7 @@ pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMod
         NetdevRole::VfNetdev(_) | NetdevRole::Other => false,
     });
     if let Some(old) = replaced {
-        let uplink = Netdev { up: false, bridge: None, ingress_qdisc: false, uses: Vec::new(), ..old };
+        let uplink = Netdev { up: false, ovs_port: false, ingress_qdisc: false, uses: Vec::new(), ..old };
         let uplink = renamed_by_udev(uplink);
         state.later(NETDEV_MS, Coming::Netdev(Box::new(uplink)));
     }
@@ -178,12 +178,11 @@ pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<boo
 
 /// What ovs-vswitchd does to network devices that become, or cease to be, its ports.
 ///
-/// `ports` are the netdev names on each bridge; `offload` says whether hw-offload is in force.
-pub fn set_ovs_ports(state: &mut State, ports: &[(String, String)], offload: bool) {
+/// `ports` are the names of all of them; `offload` says whether hw-offload is in force.
+pub fn set_ovs_ports(state: &mut State, ports: &[String], offload: bool) {
     for netdev in state.netdevs.values_mut() {
-        let bridge = ports.iter().find(|(_, port)| port == netdev.name.as_str()).map(|(bridge, _)| bridge.clone());
-        netdev.ingress_qdisc = bridge.is_some() && offload;
-        netdev.bridge = bridge;
+        netdev.ovs_port = ports.iter().any(|port| port == netdev.name.as_str());
+        netdev.ingress_qdisc = netdev.ovs_port && offload;
     }
 }
 
@@ -314,7 +313,7 @@ fn plain(name: &str, mac: MacAddress) -> Netdev {
         mac,
         tc_offload: None,
         ingress_qdisc: false,
-        bridge: None,
+        ovs_port: false,
         uses: Vec::new(),
     }
 }

@@ -55,20 +55,22 @@ impl Links for Machine {
     }
 
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
-        let role = self.observe(|state| match state.functions.get(&parent).map(|function| &function.role) {
-            None => Err(Error::NoFunction(parent)),
-            Some(SimRole::Vf(vf)) => Ok(NetdevRole::VfNetdev(vf.vf)),
-            Some(SimRole::Pf(_) | SimRole::Plain) => Ok(NetdevRole::Uplink(parent)),
-        })?;
+        let find = |state: &State| {
+            let role = match state.functions.get(&parent)?.role {
+                SimRole::Vf(vf) => NetdevRole::VfNetdev(vf.vf),
+                SimRole::Pf(_) | SimRole::Plain => NetdevRole::Uplink(parent),
+            };
+            state.netdev_with(role).map(|(index, netdev)| (index, netdev.clone()))
+        };
         self.wait(limit, |state| {
-            let (index, netdev) = state.netdev_with(role)?;
-            netdev.udev_name.is_none().then(|| shown(state, index, netdev))
+            let (index, netdev) = find(state)?;
+            netdev.udev_name.is_none().then(|| shown(state, index, &netdev))
         })
         .await
         .ok_or_else(|| Error::Timeout {
             awaited: format!("the network device of {parent}"),
             limit,
-            seen: self.observe(|state| match state.netdev_with(role) {
+            seen: self.observe(|state| match find(state) {
                 Some((_, netdev)) => format!("{}, which udev has not named yet", netdev.name),
                 None => "none".to_owned(),
             }),
@@ -135,7 +137,7 @@ fn shown(state: &State, index: IfIndex, netdev: &Netdev) -> Link {
             _ => None,
         },
         parent,
-        master: netdev.bridge.as_ref().map(|_| OVS_SYSTEM),
+        master: netdev.ovs_port.then_some(OVS_SYSTEM),
         phys_port_name: switch.and(port),
         phys_switch_id: switch.map(|pf| pf.eswitch.switch_id.clone()),
     }

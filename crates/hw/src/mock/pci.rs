@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_netlink::{Errno, Refusal};
+use vdpa_netlink::Refusal;
 
 use super::machine::Machine;
 use super::state::{SimFunction, SimRole, State};
@@ -81,10 +81,7 @@ impl Machine {
 
 /// The kernel's answer as this layer's error.
 pub(super) fn refused(intent: String) -> impl FnOnce(Refusal) -> Error {
-    move |refusal| match refusal.errno {
-        Errno::EPERM | Errno::EACCES => Error::Permission { intent },
-        _ => Error::Refused { intent, refusal },
-    }
+    move |refusal| Error::refused(intent, refusal)
 }
 
 fn shown(state: &State, address: PciAddress, sim: &SimFunction) -> Function {

@@ -96,8 +96,21 @@ pub struct SimPf {
     pub vfs: BTreeMap<VfIndex, VfSettings>,
     /// The switch.
     pub eswitch: Eswitch,
+    /// The parameters of its driver.
+    #[serde(default)]
+    pub params: BTreeMap<String, SimParam>,
     /// How its driver behaves.
     pub profile: Profile,
+}
+
+/// A devlink parameter of a driver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimParam {
+    /// A text that holds at once.
+    Runtime(String),
+    /// A truth value that holds from the next reload on.
+    Driverinit(bool),
 }
 
 /// What a PF keeps for one VF.
@@ -200,8 +213,8 @@ pub struct Netdev {
     pub tc_offload: Option<bool>,
     /// Whether it has an ingress qdisc.
     pub ingress_qdisc: bool,
-    /// The OVS bridge it is a port of.
-    pub bridge: Option<String>,
+    /// Whether it is a port of an OVS bridge.
+    pub ovs_port: bool,
     /// How the host's own traffic uses it.
     pub uses: Vec<ManagementUse>,
 }
