@@ -263,6 +263,9 @@ pub struct DpdkProcess {
     pub client: bool,
     /// Whether it answers.
     pub ready: bool,
+    /// What it was started as, as the datapath layer writes it down.
+    #[serde(default)]
+    pub spec: String,
 }
 
 /// Something that is on its way.

@@ -1,0 +1,137 @@
+//! The conversation at dpdk-vdpa's prompt: bytes into replies, replies into facts.
+//!
+//! Known from sessions recorded on DPDK 22.11 over pipes (`tests/fixtures/`) and from the program's
+//! source: it echoes what it reads with `\r\n`, answers through the prompt's own unbuffered writer, and
+//! writes `vdpa> ` when it is done. What it says by `printf` sits in a buffer until that is full, and
+//! then comes out anywhere; it is passed on as noise.
+
+use super::QueueCounters;
+
+const PROMPT: &[u8] = b"vdpa> ";
+
+/// Splits what the program writes to its standard output at the prompts.
+#[derive(Debug, Default)]
+pub(super) struct Dialogue {
+    pending: Vec<u8>,
+}
+
+impl Dialogue {
+    /// Takes in what was read, and gives back the replies that it completes.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.pending.extend_from_slice(bytes);
+        let mut replies = Vec::new();
+        while let Some(at) = self.pending.windows(PROMPT.len()).position(|window| window == PROMPT) {
+            let reply: Vec<u8> = self.pending.drain(..at + PROMPT.len()).take(at).collect();
+            replies.push(String::from_utf8_lossy(&reply).replace('\r', ""));
+        }
+        replies
+    }
+}
+
+/// What the program wrote in answer to `command`: all after the echo of it, or everything if the echo
+/// is not there.
+pub(super) fn answer<'a>(reply: &'a str, command: &str) -> &'a str {
+    reply.split_once(command).map_or(reply, |(_, after)| after).trim_start_matches('\n')
+}
+
+/// Whether the answer to `create` says that no driver took the device.
+pub(super) fn is_unknown_device(answer: &str) -> bool {
+    answer.contains("Unable to find vdpa device id")
+}
+
+/// The counters in the answer to `stats`, queue by queue; other lines are passed over.
+///
+/// The answer has `\tVirtq N:` and below it `\t\tNAME  VALUE`, where names contain spaces.
+pub(super) fn read_counters(answer: &str) -> Vec<QueueCounters> {
+    let mut queues: Vec<QueueCounters> = Vec::new();
+    for line in answer.lines() {
+        let text = line.trim();
+        if let Some(number) = text.strip_prefix("Virtq ").and_then(|rest| rest.strip_suffix(':')) {
+            if let Ok(queue) = number.parse() {
+                queues.push(QueueCounters { queue, counters: Vec::new() });
+            }
+        } else if let Some((name, value)) = text.rsplit_once(char::is_whitespace)
+            && let Ok(value) = value.parse()
+            && let Some(queue) = queues.last_mut()
+        {
+            queue.counters.push((name.trim_end().to_owned(), value));
+        }
+    }
+    queues
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Standard output of dpdk-vdpa 22.11 over a pipe without a device (`list`, `create`, `stats`, `bogus`).
+    const WITHOUT_DEVICE: &str = include_str!("../../tests/fixtures/dpdk-vdpa-22.11-without-device.stdout");
+    /// The same with the test driver's device 0000:43:00.2: `list`, `create`, `stats 3`, `stats 0xffff`
+    /// without a guest, `stats 99`, which the driver refuses.
+    const WITH_DEVICE: &str = include_str!("../../tests/fixtures/dpdk-vdpa-22.11-with-device.stdout");
+
+    fn replies(session: &str) -> Vec<String> {
+        Dialogue::default().push(session.as_bytes())
+    }
+
+    #[test]
+    fn an_unknown_device_is_told_from_a_success() {
+        let replies = replies(WITHOUT_DEVICE);
+        let create = "create /tmp/sock-virtio0 0000:01:00.2";
+        let reply = replies.iter().find(|reply| reply.starts_with(create)).unwrap();
+        let text = answer(reply, create);
+        assert_eq!(text.trim_end(), "Unable to find vdpa device id for 0000:01:00.2.");
+        assert!(is_unknown_device(text));
+    }
+
+    #[test]
+    fn a_successful_create_says_nothing() {
+        let replies = replies(WITH_DEVICE);
+        let create = "create /run/vx/s 0000:43:00.2";
+        let reply = replies.iter().find(|reply| reply.starts_with(create)).unwrap();
+        assert_eq!(answer(reply, create), "");
+    }
+
+    #[test]
+    fn counters_are_read_by_queue() {
+        let replies = replies(WITH_DEVICE);
+        let of = |command: &str| {
+            read_counters(answer(replies.iter().find(|r| r.starts_with(command)).unwrap(), command))
+        };
+        let queues = of("stats 0000:43:00.2 3");
+        assert_eq!(queues.len(), 1);
+        assert_eq!(queues[0].queue, 3);
+        assert_eq!(queues[0].counters[0], ("received_descriptors".into(), 300));
+        assert_eq!(queues[0].counters[2], ("bad descriptor errors".into(), 302));
+        assert_eq!(queues[0].counters.len(), 6);
+        assert_eq!(of("stats 0000:43:00.2 0xffff"), []);
+        assert_eq!(of("stats 0000:43:00.2 99"), []);
+    }
+
+    #[test]
+    fn noise_before_the_echo_is_no_part_of_the_answer() {
+        let reply = "\nnew port /run/s, device : 0000:43:00.2\nlist\ndevice name\tqueue num\n";
+        assert_eq!(answer(reply, "list"), "device name\tqueue num\n");
+    }
+
+    proptest! {
+        #[test]
+        fn replies_do_not_depend_on_how_the_bytes_arrive(cuts in prop::collection::vec(1usize..40, 1..60)) {
+            let mut dialogue = Dialogue::default();
+            let (mut rest, mut pieces, mut cuts) = (WITH_DEVICE.as_bytes(), Vec::new(), cuts.into_iter().cycle());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+                pieces.extend(dialogue.push(piece));
+                rest = after;
+            }
+            prop_assert_eq!(pieces, replies(WITH_DEVICE));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = read_counters(&text);
+            let _ = Dialogue::default().push(text.as_bytes());
+        }
+    }
+}

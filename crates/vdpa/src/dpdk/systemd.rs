@@ -1,0 +1,192 @@
+//! Starting a supervisor as a transient unit of systemd: restarted when it fails, logged by the journal,
+//! in a control group of its own.
+
+use std::ffi::{OsStr, OsString};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+use vdpa_hw::Vf;
+
+use super::layout::{Home, unit_name};
+use crate::error::{Error, Result};
+
+/// How many lines of the journal a failed start quotes.
+const QUOTED: &str = "6";
+/// How long systemd may take beyond the unit's own limits.
+const MARGIN: Duration = Duration::from_secs(15);
+
+/// Starts the unit and waits until it says that it is ready.
+pub(super) async fn start(
+    command: &[OsString],
+    vf: Vf,
+    home: &Home,
+    start: Duration,
+    stop: Duration,
+) -> Result<()> {
+    let arguments = start_arguments(command, vf, home, start, stop);
+    let output = run("systemd-run", &arguments, start + MARGIN).await;
+    let said = match output {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => text(&output.stderr),
+        Err(error @ Error::Timeout { .. }) => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    let mut why = home.failure().unwrap_or(said);
+    if let Some(journal) = journal(vf).await {
+        why = format!("{why}; the journal says: {journal}");
+    }
+    Err(Error::NotStarted { vf, why })
+}
+
+/// Stops the unit, and waits until all its processes have gone. A unit that systemd does not know is
+/// stopped.
+pub(super) async fn stop(vf: Vf, limit: Duration) -> Result<()> {
+    let unit = unit_name(vf);
+    let arguments = ["stop", &unit].map(OsString::from);
+    let output = run("systemctl", &arguments, limit + MARGIN).await?;
+    // systemctl(1): 5 says that the unit is not loaded.
+    if !output.status.success() && output.status.code() != Some(5) {
+        return Err(failed("systemctl", &arguments, &output));
+    }
+    forget_failure(vf).await;
+    Ok(())
+}
+
+/// A unit that failed stays loaded under its name until it is told off; one that did not is unknown by
+/// now, and systemctl says so.
+async fn forget_failure(vf: Vf) {
+    let arguments = ["reset-failed", &unit_name(vf)].map(OsString::from);
+    match run("systemctl", &arguments, MARGIN).await {
+        Ok(output) => tracing::trace!(status = %output.status, "reset-failed"),
+        Err(error) => tracing::debug!(%error, "cannot reset the unit"),
+    }
+}
+
+/// Properties of the unit, systemd.service(5) and systemd.exec(5).
+///
+/// What DPDK needs stays open: /sys and devlink (mlx5 turns `RoCE` off), /dev, hugetlbfs wherever it is
+/// mounted, and locked memory without a limit, because the guest's RAM is pinned for the card.
+fn properties(home: &Home, start: Duration, stop: Duration) -> Vec<String> {
+    let mut properties: Vec<String> = [
+        "Restart=on-failure",
+        "RestartSec=1",
+        "StartLimitIntervalSec=60",
+        "StartLimitBurst=10",
+        "KillMode=mixed",
+        "UMask=0007",
+        "LimitMEMLOCK=infinity",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=full",
+        "ProtectHome=read-only",
+        "PrivateTmp=yes",
+        "ProtectClock=yes",
+        "ProtectHostname=yes",
+        "ProtectKernelLogs=yes",
+        "ProtectControlGroups=yes",
+        "RestrictNamespaces=yes",
+        "RestrictSUIDSGID=no", // the socket's directory has the set-group-id bit
+        "LockPersonality=yes",
+    ]
+    .map(str::to_owned)
+    .into();
+    properties.push(format!("TimeoutStartSec={}", start.as_secs() + 5));
+    properties.push(format!("TimeoutStopSec={}", stop.as_secs() + 5));
+    // Should the program or its libraries lie below a directory that is private now, this still works.
+    properties.push(format!("ReadWritePaths={}", home.path().display()));
+    properties
+}
+
+fn start_arguments(
+    command: &[OsString],
+    vf: Vf,
+    home: &Home,
+    start: Duration,
+    stop: Duration,
+) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![
+        "--quiet".into(),
+        format!("--unit={}", unit_name(vf)).into(),
+        format!("--description=vDPA datapath of {vf}").into(),
+        "--service-type=notify".into(),
+    ];
+    arguments
+        .extend(properties(home, start, stop).iter().map(|property| format!("--property={property}").into()));
+    arguments.push("--".into());
+    arguments.extend(command.iter().cloned());
+    arguments.push(home.path().into());
+    arguments
+}
+
+async fn journal(vf: Vf) -> Option<String> {
+    let unit = unit_name(vf);
+    let arguments = ["--unit", &unit, "--lines", QUOTED, "--output", "cat", "--no-pager"].map(OsString::from);
+    let output = run("journalctl", &arguments, MARGIN).await.ok()?;
+    let said = text(&output.stdout);
+    (output.status.success() && !said.is_empty()).then_some(said)
+}
+
+async fn run(program: &str, arguments: &[OsString], limit: Duration) -> Result<Output> {
+    let child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let Ok(output) = tokio::time::timeout(limit, child).await else {
+        let awaited = line(program, arguments);
+        return Err(Error::Timeout { awaited, limit, seen: "the command was still running".into() });
+    };
+    output.map_err(Error::io(format!("run {program}")))
+}
+
+fn failed(program: &str, arguments: &[OsString], output: &Output) -> Error {
+    let said = text(&output.stderr);
+    Error::Command {
+        command: line(program, arguments),
+        status: output.status.to_string(),
+        said: if said.is_empty() { Vec::new() } else { vec![said] },
+    }
+}
+
+fn line(program: &str, arguments: &[OsString]) -> String {
+    let words = [OsStr::new(program)].into_iter().chain(arguments.iter().map(OsString::as_os_str));
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().lines().collect::<Vec<_>>().join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_unit_is_named_after_its_vf_and_runs_the_supervisor() {
+        let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
+        let home = Home::of(Path::new("/run/vdpa"), vf);
+        let command = ["/usr/bin/vdpa".into(), "supervise".into()];
+        let arguments =
+            start_arguments(&command, vf, &home, Duration::from_secs(90), Duration::from_secs(10));
+        let line = line("systemd-run", &arguments);
+        for part in [
+            "systemd-run --quiet --unit=vdpa-dpdk-0000-43-00.0-vf0.service ",
+            " --service-type=notify ",
+            " --property=Restart=on-failure ",
+            " --property=TimeoutStartSec=95 ",
+            " --property=KillMode=mixed ",
+            " --property=LimitMEMLOCK=infinity ",
+        ] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+        assert!(line.ends_with(" -- /usr/bin/vdpa supervise /run/vdpa/0000-43-00.0-vf0"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn a_command_has_a_time_limit() {
+        let error = run("sleep", &["60".into()], Duration::from_millis(50)).await.unwrap_err();
+        assert!(matches!(&error, Error::Timeout { awaited, .. } if awaited == "sleep 60"), "{error}");
+    }
+}

@@ -1,0 +1,65 @@
+//! What a vDPA network device shows its guest.
+
+use serde::Serialize;
+use vdpa_hw::MacAddress;
+use vdpa_netlink::{Malformed, Message, Request, Tlvs};
+
+use super::device::DeviceName;
+use super::wire::{attribute as at, command};
+
+/// The configuration of a vDPA network device, as far as its driver gives it.
+///
+/// The kernel leaves out what goes with a feature that the device does not have
+/// (`vdpa_dev_net_config_fill` in `drivers/vdpa/vdpa.c`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// The MAC, with `VIRTIO_NET_F_MAC`.
+    pub mac: Option<MacAddress>,
+    /// The MTU in bytes, with `VIRTIO_NET_F_MTU`.
+    pub mtu: Option<u16>,
+    /// How many queue pairs there are at most, with `VIRTIO_NET_F_MQ`.
+    pub max_vqp: Option<u16>,
+    /// Status bits, with `VIRTIO_NET_F_STATUS`: bit 0 is "link up", bit 1 "announce".
+    pub status: Option<u16>,
+    /// The features that the guest's driver accepted, one a bit; absent until it has.
+    pub negotiated_features: Option<u64>,
+}
+
+impl Config {
+    pub(super) fn request(name: &DeviceName) -> Request {
+        Request::new(command::VDPA_CMD_DEV_CONFIG_GET, format!("read the configuration of {name}"))
+            .with(Tlvs::new().string(at::VDPA_ATTR_DEV_NAME, name.as_str()))
+    }
+
+    pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
+        let attributes = message.attributes();
+        let u16_of = |kind| attributes.find(kind)?.map(|attribute| attribute.u16()).transpose();
+        let mac = attributes.find(at::VDPA_ATTR_DEV_NET_CFG_MACADDR)?;
+        Ok(Self {
+            mac: mac.map(|mac| mac.array("a MAC address")).transpose()?.map(MacAddress::new),
+            mtu: u16_of(at::VDPA_ATTR_DEV_NET_CFG_MTU)?,
+            max_vqp: u16_of(at::VDPA_ATTR_DEV_NET_CFG_MAX_VQP)?,
+            status: u16_of(at::VDPA_ATTR_DEV_NET_STATUS)?,
+            negotiated_features: attributes
+                .find(at::VDPA_ATTR_DEV_NEGOTIATED_FEATURES)?
+                .map(|attribute| attribute.u64())
+                .transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_leaves_out_is_absent() {
+        let mac = [0xe4, 0x11, 0x22, 0x33, 0x55, 0x60];
+        let answer = Tlvs::new().string(4, "vdpa0").bytes(10, &mac).u16(13, 1500).u16(11, 1);
+        let config = Config::read(&Message::new(6, &answer)).unwrap();
+        assert_eq!(config.mac, Some(MacAddress::new(mac)));
+        assert_eq!((config.mtu, config.max_vqp, config.status), (Some(1500), None, Some(1)));
+        let short = Tlvs::new().bytes(10, &mac[..5]);
+        assert!(Config::read(&Message::new(6, &short)).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a VF has no vDPA management device.
+
+use std::fmt;
+
+use vdpa_hw::{DriverName, PciAddress};
+
+/// What is known about the absence of a management device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Diagnosis {
+    /// The kernel has no vDPA: the module `vdpa` is not loaded and could not be.
+    NoVdpaCore,
+    /// There is no such PCI function.
+    NoFunction,
+    /// The function has no driver.
+    NoDriver,
+    /// The function has a driver that makes no vDPA devices, `vfio-pci` for one.
+    WrongDriver(DriverName),
+    /// The module that makes vDPA devices of this function's driver is not loaded and could not be.
+    NoModule(&'static str),
+    /// All is loaded, and the function still has none: its firmware does not offer it, or it is turned off.
+    NotOffered {
+        /// The functions that have one.
+        others: Vec<PciAddress>,
+    },
+}
+
+impl Diagnosis {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoVdpaCore => {
+                "the kernel needs CONFIG_VDPA (5.7 or newer); `modprobe vdpa` says what is missing"
+            }
+            Self::NoFunction => "`vdpa status` lists the VFs that exist",
+            Self::NoDriver | Self::WrongDriver(_) => "bind the VF to mlx5_core",
+            Self::NoModule(_) => {
+                "install the distribution's extra kernel modules, or a kernel with CONFIG_MLX5_VDPA_NET"
+            }
+            Self::NotOffered { .. } => {
+                "check the firmware (22.29.2002 or newer, UCTX_EN=1) and the VF's devlink parameter enable_vnet"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoVdpaCore => f.write_str("the kernel module `vdpa` is not loaded and cannot be"),
+            Self::NoFunction => f.write_str("there is no such PCI function"),
+            Self::NoDriver => f.write_str("no driver is bound to it"),
+            Self::WrongDriver(driver) => write!(f, "its driver `{driver}` makes no vDPA devices"),
+            Self::NoModule(module) => write!(f, "the kernel module `{module}` is not loaded and cannot be"),
+            Self::NotOffered { others } if others.is_empty() => {
+                f.write_str("its driver offers none, and no other function has one")
+            }
+            Self::NotOffered { others } => {
+                let others: Vec<_> = others.iter().map(PciAddress::to_string).collect();
+                write!(f, "its driver offers none; these have one: {}", others.join(", "))
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The kernel's vDPA devices on this host: the one implementation that touches it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vdpa_hw::{DriverName, PciAddress};
+use vdpa_netlink::{Errno, Malformed, Message, Request};
+
+use super::bus::Bus;
+use super::wire::FAMILY;
+use super::{
+    Added, BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, VdpaDevice,
+    VendorCounter, modules, refused,
+};
+use crate::error::{Error, Result};
+
+/// How long making and deleting a device may take: mlx5 sets up its whole device first.
+const CHANGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The running kernel, asked by netlink and sysfs.
+#[derive(Debug, Clone)]
+pub struct Linux {
+    sys: PathBuf,
+    bus: Bus,
+}
+
+impl Linux {
+    /// The kernel whose sysfs is mounted at `sys` and whose device nodes are below `dev`: /sys and /dev.
+    pub fn new(sys: &Path, dev: &Path) -> Self {
+        Self { sys: sys.to_owned(), bus: Bus::new(sys, dev) }
+    }
+
+    /// All answers to a listing; none where the kernel has no vDPA.
+    async fn list<T>(
+        &self,
+        request: Request,
+        read: impl Fn(&Message) -> Result<T, Malformed>,
+        what: &str,
+    ) -> Result<Vec<T>> {
+        let messages = match FAMILY.dump(request).await {
+            Ok(messages) => messages,
+            Err(vdpa_netlink::Error::NoFamily { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(refused(error)),
+        };
+        messages.iter().map(|message| read(message).map_err(|why| unreadable(what, &why))).collect()
+    }
+
+    /// The answer about one device; ENODEV is its absence.
+    async fn ask(&self, request: Request, name: &DeviceName) -> Result<Vec<Message>> {
+        FAMILY.request(request).await.map_err(|error| match error {
+            vdpa_netlink::Error::NoFamily { .. } => Error::NoDevice { name: name.clone() },
+            error if error.errno() == Some(Errno::ENODEV) => Error::NoDevice { name: name.clone() },
+            error => refused(error),
+        })
+    }
+
+    fn pci_driver(&self, function: PciAddress) -> Result<Option<DriverName>, Diagnosis> {
+        let directory = self.sys.join("bus/pci/devices").join(function.to_string());
+        if !directory.exists() {
+            return Err(Diagnosis::NoFunction);
+        }
+        let target = fs::read_link(directory.join("driver")).ok();
+        let name =
+            target.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        Ok(name.and_then(|name| name.parse().ok()))
+    }
+
+    /// Why `function` has no management device, after everything that can be loaded has been.
+    async fn diagnose(&self, function: PciAddress) -> Diagnosis {
+        let driver = match self.pci_driver(function) {
+            Ok(Some(driver)) => driver,
+            Ok(None) => return Diagnosis::NoDriver,
+            Err(diagnosis) => return diagnosis,
+        };
+        let Some(module) = module_for(&driver) else { return Diagnosis::WrongDriver(driver) };
+        if !self.sys.join("bus/vdpa").exists() {
+            return Diagnosis::NoVdpaCore;
+        }
+        if !self.sys.join("module").join(module).exists() {
+            return Diagnosis::NoModule(module);
+        }
+        let mgmtdevs = self.mgmtdevs().await.unwrap_or_default();
+        Diagnosis::NotOffered { others: mgmtdevs.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect() }
+    }
+
+    async fn find_mgmtdev(&self, name: &MgmtDevName) -> Result<Option<MgmtDev>> {
+        Ok(self.mgmtdevs().await?.into_iter().find(|mgmtdev| mgmtdev.name == *name))
+    }
+}
+
+/// The module that makes vDPA devices of what a PCI driver drives.
+fn module_for(driver: &DriverName) -> Option<&'static str> {
+    match driver.as_str() {
+        "mlx5_core" => Some("mlx5_vdpa"),
+        "pds_core" => Some("pds_vdpa"),
+        "octeon_ep" | "octeontx_vdpa" => Some("octep_vdpa"),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl KernelVdpa for Linux {
+    async fn mgmtdevs(&self) -> Result<Vec<MgmtDev>> {
+        self.list(MgmtDev::list(), MgmtDev::read, "the list of vDPA management devices").await
+    }
+
+    async fn mgmtdev_of(&self, function: PciAddress) -> Result<MgmtDev> {
+        let name = MgmtDevName::of_pci(function);
+        if let Some(found) = self.find_mgmtdev(&name).await? {
+            return Ok(found);
+        }
+        let module = self.pci_driver(function).ok().flatten().and_then(|driver| module_for(&driver));
+        if let Some(module) = module.filter(|module| !self.sys.join("module").join(module).exists()) {
+            match modules::load(module).await {
+                Ok(()) => {
+                    if let Some(found) = self.find_mgmtdev(&name).await? {
+                        return Ok(found);
+                    }
+                }
+                Err(error) => tracing::warn!(module, error = %error.chain(), "cannot load the module"),
+            }
+        }
+        Err(Error::NoMgmtdev { wanted: function.to_string(), diagnosis: self.diagnose(function).await })
+    }
+
+    async fn devices(&self) -> Result<Vec<VdpaDevice>> {
+        self.list(VdpaDevice::list(), VdpaDevice::read, "the list of vDPA devices").await
+    }
+
+    async fn config(&self, name: &DeviceName) -> Result<Config> {
+        let what = format!("the configuration of {name}");
+        let messages = self.ask(Config::request(name), name).await?;
+        let message = messages.first().ok_or_else(|| Error::Malformed {
+            what: what.clone(),
+            why: "the kernel's answer is empty".into(),
+        })?;
+        Config::read(message).map_err(|why| unreadable(&what, &why))
+    }
+
+    async fn add(&self, new: &NewDevice) -> Result<Added> {
+        let make = async |new: &NewDevice| FAMILY.request(new.request().within(CHANGE_LIMIT)).await;
+        let mut outcome = make(new).await;
+        let mut without_max_vqp = None;
+        // The kernel names the attributes that a management device does not take by their mask
+        // ("Some provided attributes are not supported: 0x1000"), older ones not at all (pitfall: SR-IOV
+        // network operator retries too).
+        if let Err(vdpa_netlink::Error::Refused { refusal, .. }) = &outcome
+            && new.max_vqp.is_some()
+            && matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOTSUPP)
+        {
+            tracing::warn!(name = %new.name, kernel = %refusal, "max_vqp is not supported, the driver chooses");
+            let refusal = refusal.clone();
+            outcome = make(&NewDevice { max_vqp: None, ..new.clone() }).await;
+            without_max_vqp = Some(refusal);
+        }
+        match outcome {
+            Ok(_) => Ok(Added { without_max_vqp }),
+            Err(error) if error.errno() == Some(Errno::EEXIST) => {
+                Err(Error::DeviceExists { name: new.name.clone() })
+            }
+            Err(vdpa_netlink::Error::NoFamily { .. }) => {
+                Err(Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis: Diagnosis::NoVdpaCore })
+            }
+            Err(error) if error.errno() == Some(Errno::ENODEV) => {
+                let others = self.mgmtdevs().await?.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect();
+                let diagnosis = match new.mgmtdev.pci() {
+                    Some(function) => self.diagnose(function).await,
+                    None => Diagnosis::NotOffered { others },
+                };
+                Err(Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis })
+            }
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    async fn delete(&self, name: &DeviceName) -> Result<()> {
+        self.ask(VdpaDevice::deletion(name).within(CHANGE_LIMIT), name).await.map(drop)
+    }
+
+    async fn driver(&self, name: &DeviceName) -> Result<Option<BusDriver>> {
+        self.bus.driver(name)
+    }
+
+    async fn bind(&self, name: &DeviceName, driver: Option<BusDriver>) -> Result<()> {
+        let bound = self.bus.driver(name)?;
+        if bound == driver {
+            return Ok(());
+        }
+        if let Some(wanted) = driver.filter(|wanted| !self.bus.has_driver(*wanted)) {
+            modules::load(wanted.as_str()).await?;
+            if !self.bus.has_driver(wanted) {
+                return Err(Error::NoDriver { driver: wanted.to_string() });
+            }
+            // A driver that has just come may have taken the device by itself.
+            if bound.is_none() && self.bus.driver(name)? == driver {
+                return Ok(());
+            }
+        }
+        if let Some(bound) = bound {
+            self.bus.write(name, bound, "unbind")?;
+        }
+        match driver {
+            Some(driver) => self.bus.write(name, driver, "bind"),
+            None => Ok(()),
+        }
+    }
+
+    async fn char_device(&self, name: &DeviceName, limit: Duration) -> Result<PathBuf> {
+        self.bus.char_device(name, limit).await
+    }
+
+    async fn vendor_counters(&self, name: &DeviceName, queue: u32) -> Result<Vec<VendorCounter>> {
+        let what = format!("the counters of {name}");
+        let messages = self.ask(VendorCounter::request(name, queue), name).await?;
+        let mut counters = Vec::new();
+        for message in &messages {
+            counters.extend(VendorCounter::read_all(message).map_err(|why| unreadable(&what, &why))?);
+        }
+        Ok(counters)
+    }
+}
+
+fn unreadable(what: &str, why: &Malformed) -> Error {
+    Error::Malformed { what: what.to_owned(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[tokio::test]
+    async fn a_missing_management_device_is_diagnosed() {
+        let root = tempfile::tempdir().unwrap();
+        let linux = Linux::new(root.path(), root.path());
+        let function: PciAddress = "0000:43:00.2".parse().unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NoFunction);
+        let device = root.path().join("bus/pci/devices/0000:43:00.2");
+        fs::create_dir_all(&device).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NoDriver);
+        symlink("../../drivers/vfio-pci", device.join("driver")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::WrongDriver("vfio-pci".parse().unwrap()));
+        fs::remove_file(device.join("driver")).unwrap();
+        symlink("../../drivers/mlx5_core", device.join("driver")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NoVdpaCore);
+        fs::create_dir_all(root.path().join("bus/vdpa")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NoModule("mlx5_vdpa"));
+        let error =
+            Error::NoMgmtdev { wanted: function.to_string(), diagnosis: linux.diagnose(function).await };
+        assert_eq!(
+            error.to_string(),
+            "no vDPA management device for 0000:43:00.2: the kernel module `mlx5_vdpa` is not loaded and cannot be"
+        );
+    }
+}

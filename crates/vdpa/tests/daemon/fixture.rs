@@ -1,0 +1,139 @@
+//! The real program, built once from the distribution's sources, and a host directory for each test.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use vdpa_datapath::dpdk::{DpdkHost, Launcher, Limits, Memory, Settings, Spec};
+
+/// Where Debian's dpdk-doc has the example's source.
+const SOURCE: &str = "/usr/share/dpdk/examples/vdpa/main.c";
+
+/// dpdk-vdpa and the driver for it.
+struct Built {
+    program: PathBuf,
+    driver: PathBuf,
+}
+
+static BUILT: LazyLock<Built> = LazyLock::new(build);
+
+/// The runtime directory of one test and the processes in it.
+pub(crate) struct Fixture {
+    root: PathBuf,
+}
+
+impl Fixture {
+    /// A fresh runtime directory; its path is short, because sockets' paths are.
+    pub(crate) fn new(name: &str) -> Self {
+        let root = std::env::temp_dir().join(format!("vdpa-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        fs::create_dir_all(root.join("run")).unwrap();
+        Self { root }
+    }
+
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// The host's processes, as a new command sees them.
+    pub(crate) fn host(&self) -> DpdkHost {
+        DpdkHost::new(Settings {
+            runtime_dir: self.runtime_dir(),
+            supervisor: vec![OsString::from(env!("CARGO_BIN_EXE_vdpa-supervise"))],
+            group: None,
+            launcher: Launcher::Detached,
+            limits: Limits { start: Duration::from_mins(1), ..Limits::default() },
+        })
+    }
+
+    /// VF `index` of 0000:43:00.0, which the driver below the program makes up.
+    pub(crate) fn spec(index: u16) -> Spec {
+        let pf = "0000:43:00.0".parse().unwrap();
+        let device = format!("0000:43:00.{}", index + 2);
+        let vf = vdpa_hw::Vf::new(pf, index);
+        Spec {
+            memory: Memory::Ordinary(64),
+            cores: vec![0],
+            eal_args: vec![
+                "--no-pci".into(),
+                "-d".into(),
+                BUILT.driver.to_str().unwrap().into(),
+                "--vdev".into(),
+                format!("vdpa_stand_in0,pci={device}"),
+            ],
+            ..Spec::new(vf, device.parse().unwrap(), &BUILT.program)
+        }
+    }
+
+    pub(crate) fn supervisor_pid(&self, index: u16) -> u32 {
+        let path = self.runtime_dir().join(format!("0000-43-00.0-vf{index}/supervisor.json"));
+        let record: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        u32::try_from(record["supervisor"]["pid"].as_u64().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        // A test that failed half-way must not leave a process behind: it ends when its supervisor does.
+        for index in [0, 1] {
+            if self.runtime_dir().join(format!("0000-43-00.0-vf{index}/supervisor.json")).exists() {
+                let pid = self.supervisor_pid(index);
+                let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                if command.contains(self.root.to_str().unwrap()) {
+                    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+        }
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// Waits until `done`, or fails the test.
+pub(crate) async fn wait_for(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited 20 s for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Builds the example and the driver, which takes about two seconds; nothing is kept from an earlier run.
+///
+/// EAL loads no plugin from below a world-writable directory, so both lie in cargo's own.
+fn build() -> Built {
+    assert!(Path::new(SOURCE).exists(), "{SOURCE} is missing: install libdpdk-dev and dpdk-doc");
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dpdk-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = |what| words("pkg-config", &[what, "libdpdk"]);
+    let (cflags, libs) = (config("--cflags"), config("--libs"));
+    let plugins = words("pkg-config", &["--variable=libdir", "libdpdk"]).concat();
+    let bus = fs::read_dir(format!("{plugins}/dpdk")).expect("DPDK's driver directory").flatten();
+    let bus = bus.map(|entry| entry.path()).find(|path| path.join("librte_bus_vdev.so").exists());
+    let bus = bus.expect("a driver directory with librte_bus_vdev.so (Debian: librte-bus-vdev23)");
+    let compile = |output: &Path, source: &Path, extra: &[&str]| {
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-DALLOW_EXPERIMENTAL_API"]).args(&cflags).arg(source).arg("-o").arg(output);
+        let result = gcc.args(extra).args(&libs).output().expect("gcc runs");
+        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    };
+    let built = Built { program: directory.join("dpdk-vdpa"), driver: directory.join("libvdpa_stand_in.so") };
+    compile(&built.program, Path::new(SOURCE), &[]);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dpdk/vdpa_stand_in.c");
+    let bus = bus.to_str().unwrap();
+    let (search, runtime) = (format!("-L{bus}"), format!("-Wl,-rpath,{bus}"));
+    compile(&built.driver, &source, &["-shared", "-fPIC", &search, "-l:librte_bus_vdev.so", &runtime]);
+    built
+}
+
+fn words(program: &str, arguments: &[&str]) -> Vec<String> {
+    let output =
+        Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
