@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName};
+use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName, Settings};
 
 /// A statement about a bridge that [`Vswitch::apply`](crate::Vswitch::apply) makes true. What it does not speak
 /// about is left as it is.
@@ -30,6 +30,10 @@ pub struct Change {
     pub hw_offload: Setting,
     /// Netdevs that need not come up: a port that was recorded and broken before is restored as just that.
     pub may_fail: BTreeSet<PortName>,
+    /// What else a port's rows are to hold if it has to be added. One that only changes its netdev keeps what
+    /// its rows hold, unless this says otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<PortKey, Settings>,
 }
 
 /// Whether a bridge is to exist.
@@ -80,11 +84,12 @@ impl Change {
             ports: Ports::AsIs,
             hw_offload: Setting::AsIs,
             may_fail: BTreeSet::new(),
+            settings: BTreeMap::new(),
         }
     }
 
-    /// The change that brings a bridge back to what was observed: our ports and only those, the bridge's
-    /// existence, `hw-offload` to the letter.
+    /// The change that brings a bridge back to what was observed: our ports and only those, with what their rows
+    /// held, the bridge's existence, `hw-offload` to the letter.
     ///
     /// A bridge of somebody else's that has gone since is not made again, and one that was missing is deleted
     /// only if it is ours.
@@ -103,7 +108,8 @@ impl Change {
         let broken = before.ports().iter().filter(|port| !port.works());
         let may_fail = broken.map(|port| port.name.clone()).collect();
         let hw_offload = before.hw_offload.clone().map_or(Setting::Unset, Setting::Set);
-        Self { bridge, presence, ports, hw_offload, may_fail }
+        let set = before.ports().iter().map(|port| (port.key.clone(), port.settings.clone()));
+        Self { bridge, presence, ports, hw_offload, may_fail, settings: set.collect() }
     }
 
     /// The bridge is to exist.
@@ -257,6 +263,7 @@ mod tests {
             error: None,
             admin_up: None,
             link_up: None,
+            settings: Settings::default(),
         };
         let before = Observation {
             bridge: Some(BridgeState {

@@ -36,8 +36,9 @@
 //! # What is absent
 //!
 //! No process is started and no file is read or written (the feature `testing` aside): restarting the service
-//! is the caller's business, and so is looking at the card to see whether offload is in force. A port that is
-//! removed and added again comes back with its tags, not with what somebody else put into its row meanwhile.
+//! is the caller's business, and so is looking at the card to see whether offload is in force. A port of ours
+//! keeps what others set in its rows (a VLAN tag) when its netdev changes and when it is restored; a bridge of
+//! ours that is deleted and restored does not.
 //!
 //! # Modules and features
 //!
@@ -65,7 +66,7 @@ pub use self::{
     error::{Error, InterfaceFailure},
     names::{BridgeName, PortKey, PortName},
     server::{DEFAULT_SOCKET, Limits, OWNER, OWNER_TAG, Ovsdb, PORT_TAG},
-    state::{BridgeState, Elsewhere, Observation, Owner, PortState, Versions},
+    state::{BridgeState, Elsewhere, Observation, Owner, PortState, Settings, Versions},
     unixctl::{DEFAULT_RUNDIR, Unixctl},
     vswitch::{Applied, Vswitch},
 };

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Applied, BridgeName, BridgeState, Change, Elsewhere, Error, InterfaceFailure, OWNER, OWNER_TAG,
-    Observation, Owner, PORT_TAG, PortKey, PortName, PortState, Presence, Setting, Versions, Vswitch,
-    ovsdb::ErrorKind,
+    Observation, Owner, PORT_TAG, PortKey, PortName, PortState, Presence, Setting, Settings, Versions,
+    Vswitch, ovsdb::ErrorKind,
 };
 
 /// The key of the switch's `other_config` that this crate sets.
@@ -100,6 +100,9 @@ pub struct MockPort {
     pub ofport: Option<i64>,
     /// Why the netdev could not be opened.
     pub error: Option<String>,
+    /// What somebody has set in its rows.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
 }
 
 impl Default for Hooks {
@@ -262,14 +265,18 @@ impl Snapshot {
             }
             _ => {}
         }
+        let mut replaced = change.settings.clone();
         if let Some(state) = next.bridges.get_mut(bridge.as_str()) {
             state.ports.retain(|name, port| match (port.key(), name.parse()) {
-                (Some(key), Ok(name)) => change.keeps(&key, &name),
+                (Some(key), Ok(name)) if !change.keeps(&key, &name) => {
+                    replaced.entry(key).or_insert_with(|| port.settings.clone());
+                    false
+                }
                 _ => true,
             });
         }
         for (key, name) in change.wanted() {
-            next.add(bridge, key, name)?;
+            next.add(bridge, key, name, replaced.remove(key).unwrap_or_default())?;
         }
         match &change.hw_offload {
             Setting::AsIs => {}
@@ -281,7 +288,13 @@ impl Snapshot {
 
     /// Adds a port unless it is there. One netdev is on one bridge: names are unique in the schema
     /// (vswitch.ovsschema, indexes of Port and Interface).
-    fn add(&mut self, bridge: &BridgeName, key: &PortKey, name: &PortName) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        bridge: &BridgeName,
+        key: &PortKey,
+        name: &PortName,
+        settings: Settings,
+    ) -> Result<(), Error> {
         for (holder, state) in &self.bridges {
             let held = state.ports.get(name.as_str());
             let held_key = held.and_then(MockPort::key);
@@ -302,7 +315,7 @@ impl Snapshot {
         if let Some(state) = self.bridges.get_mut(bridge.as_str()) {
             let tags = [(OWNER_TAG, OWNER), (PORT_TAG, key.as_str())];
             let external_ids = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-            state.ports.insert(name.to_string(), MockPort { external_ids, ..MockPort::default() });
+            state.ports.insert(name.to_string(), MockPort { external_ids, settings, ..MockPort::default() });
         }
         Ok(())
     }
@@ -363,14 +376,14 @@ impl MockPort {
     }
 
     fn state(&self, name: &str) -> Option<PortState> {
-        let (ofport, error) = (self.ofport, self.error.clone());
         Some(PortState {
             key: self.key()?,
             name: name.parse().ok()?,
-            ofport,
-            error,
+            ofport: self.ofport,
+            error: self.error.clone(),
             admin_up: None,
             link_up: None,
+            settings: self.settings.clone(),
         })
     }
 }
@@ -418,6 +431,24 @@ mod tests {
             .flat_map(|bridge| bridge.ports.values_mut())
             .for_each(|port| port.ofport = None);
         assert_eq!(after, state, "the contract left something behind");
+    }
+
+    #[tokio::test]
+    async fn what_others_set_stays_with_the_key() {
+        let switch = MockVswitch::new(Hooks::default(), Snapshot::default());
+        switch.apply(&change()).await.unwrap();
+        let tagged = Settings { port: crate::ovsdb::Row::new().with("tag", 7), ..Settings::default() };
+        let set = tagged.clone();
+        switch.edit(|state| {
+            state.bridges.get_mut("ovs-sriov").unwrap().ports.get_mut("eth0").unwrap().settings = set;
+        });
+        let (key, name): (PortKey, PortName) = ("vf0".parse().unwrap(), "eth1".parse().unwrap());
+        switch.apply(&Change::to(bridge()).with_port(key.clone(), name)).await.unwrap();
+        let before = switch.observe(&bridge()).await.unwrap();
+        assert_eq!(before.port(&key).unwrap().settings, tagged);
+        switch.apply(&Change::to(bridge()).without_port(key.clone())).await.unwrap();
+        switch.apply(&Change::restoring(bridge(), &before)).await.unwrap();
+        assert_eq!(switch.observe(&bridge()).await.unwrap().port(&key).unwrap().settings, tagged);
     }
 
     #[tokio::test]

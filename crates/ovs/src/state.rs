@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PortKey, PortName};
+use crate::{PortKey, PortName, ovsdb::Row};
 
 /// One consistent look at a switch, as seen from one bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,21 @@ pub struct PortState {
     pub admin_up: Option<bool>,
     /// Whether its link is up; absent while ovs-vswitchd does not know.
     pub link_up: Option<bool>,
+    /// What else its rows hold.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+}
+
+/// What somebody has set in the rows of a port of ours: a VLAN tag, a policer, `external_ids` of theirs. It stays
+/// with the port's key when the port gets another netdev, and comes back when the port does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Columns of the Port row that are not as by default, without our tags and what ovs-vswitchd writes.
+    #[serde(default, skip_serializing_if = "Row::is_empty")]
+    pub port: Row,
+    /// The same of its Interface row.
+    #[serde(default, skip_serializing_if = "Row::is_empty")]
+    pub interface: Row,
 }
 
 /// Where a netdev is that is not on the bridge asked about.
@@ -118,6 +133,13 @@ impl Observation {
     /// Whether ovs-vswitchd has taken up everything that was asked of it.
     pub fn is_applied(&self) -> bool {
         self.cur_cfg >= self.next_cfg
+    }
+}
+
+impl Settings {
+    /// Whether there is nothing but defaults.
+    pub fn is_empty(&self) -> bool {
+        self.port.is_empty() && self.interface.is_empty()
     }
 }
 

@@ -27,7 +27,8 @@ pub enum Operation {
         /// Which rows: all for which every condition holds, so none of them means all rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
-        /// Which columns.
+        /// Which columns; none means all of them.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
         columns: &'static [&'static str],
     },
     /// Sets columns.

@@ -8,7 +8,7 @@ use super::value::{Atom, Uuid, Value};
 use crate::Error;
 
 /// Columns of one row.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Row(BTreeMap<String, Value>);
 
@@ -23,6 +23,18 @@ impl Row {
     pub fn with(mut self, column: &str, value: impl Into<Value>) -> Self {
         self.0.insert(column.to_owned(), value.into());
         self
+    }
+
+    /// The row without the columns that nobody has set and without those named.
+    #[must_use]
+    pub fn set_columns(&self, without: &[&str]) -> Self {
+        let kept = self.iter().filter(|(column, value)| !value.is_default() && !without.contains(column));
+        Self(kept.map(|(column, value)| (column.to_owned(), value.clone())).collect())
+    }
+
+    /// Whether there is no column.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// A column as it came.

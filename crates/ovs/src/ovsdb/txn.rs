@@ -60,7 +60,7 @@ impl Transaction {
         NamedUuid(name)
     }
 
-    /// Reads rows; gives the operation's index.
+    /// Reads rows, of every column if none is named; gives the operation's index.
     pub fn select(
         &mut self,
         table: &'static str,

@@ -17,7 +17,7 @@ use serde::{
 };
 
 /// A column's value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// One atom; also how a set of one may arrive.
     Atom(Atom),
@@ -67,6 +67,21 @@ impl Value {
     /// An empty set, which is how an optional column says "none".
     pub fn none() -> Self {
         Self::Set(Set::new())
+    }
+
+    /// Whether it is what a column reads that nobody has set: zero, false, "", the nil UUID, nothing
+    /// (RFC 7047, section 5.2.1).
+    pub fn is_default(&self) -> bool {
+        match self {
+            Self::Atom(Atom::Integer(number)) => *number == 0,
+            Self::Atom(Atom::Real(number)) => *number == 0.0,
+            Self::Atom(Atom::Boolean(truth)) => !truth,
+            Self::Atom(Atom::String(text)) => text.is_empty(),
+            Self::Atom(Atom::Uuid(uuid)) => uuid.0 == 0,
+            Self::Atom(Atom::NamedUuid(_)) => false,
+            Self::Set(set) => set.is_empty(),
+            Self::Map(map) => map.is_empty(),
+        }
     }
 
     /// The elements, of a set or of a lone atom.

@@ -5,10 +5,10 @@
 //! verify: names are unique in the schema. Columns are mutated, never rewritten, so that what others keep in
 //! them stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Change, Error, PortKey, PortName, Presence, Setting,
+    BridgeName, Change, Error, PortKey, PortName, Presence, Setting, Settings,
     ovsdb::{Condition, Mutation, Mutator, NamedUuid, Row, Transaction, Uuid, Value},
     server::{
         DATABASE, HW_OFFLOAD, OWNER, OWNER_TAG, PORT_TAG,
@@ -37,7 +37,7 @@ pub(super) struct Plan {
 #[derive(Default)]
 struct Edits<'a> {
     remove: Vec<&'a PortRow>,
-    insert: Vec<(&'a PortKey, &'a PortName)>,
+    insert: Vec<(&'a PortKey, &'a PortName, Settings)>,
     kept: Vec<InterfaceRow>,
 }
 
@@ -69,11 +69,11 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
     let mut inserts = Vec::new();
     let mut ports = Vec::new();
     if create {
-        ports.push(insert_port(&mut txn, change.bridge.as_str(), None));
+        ports.push(insert_local_port(&mut txn, &change.bridge));
     }
-    for (key, name) in &edits.insert {
+    for (key, name, settings) in &edits.insert {
         inserts.push(txn.operations().len());
-        ports.push(insert_port(&mut txn, name.as_str(), Some(key)));
+        ports.push(insert_port(&mut txn, key, name, settings)?);
     }
     let root = || vec![Condition::equal("_uuid", view.root)];
     let set = |uuids: Vec<Uuid>| uuids.into_iter().collect::<Value>();
@@ -122,7 +122,7 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
     let wanted = change.wanted();
     let Some(bridge) = bridge else {
         return match change.presence {
-            Presence::Present => no_bridge_yet(view, wanted),
+            Presence::Present => no_bridge_yet(view, change, wanted),
             _ if wanted.is_empty() => Ok(Edits::default()),
             _ => Err(Error::NoBridge { bridge: change.bridge.clone() }),
         };
@@ -142,15 +142,20 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
     let (keep, remove): (Vec<_>, Vec<_>) =
         bridge.our_ports().partition(|port| change.keeps(&port.key, &port.name));
     let mut edits = Edits { remove: remove.iter().map(|port| port.row).collect(), ..Edits::default() };
-    let ours: BTreeMap<_, _> = keep.iter().map(|port| ((&port.key, &port.name), port.interface)).collect();
-    let going: BTreeSet<_> = edits.remove.iter().map(|port| port.uuid).collect();
+    let ours: HashMap<_, _> = keep.iter().map(|port| ((&port.key, &port.name), port.interface)).collect();
+    let replaced: HashMap<_, _> = remove.iter().map(|port| (&port.key, &port.row.settings)).collect();
+    let going: HashSet<_> = edits.remove.iter().map(|port| port.uuid).collect();
+    let holders = holders(view);
     for (key, name) in wanted {
         if let Some(interface) = ours.get(&(key, name)) {
             edits.kept.push((*interface).clone());
             continue;
         }
-        match holder(view, name).filter(|(_, port)| !going.contains(&port.uuid)) {
-            None => edits.insert.push((key, name)),
+        match holders.get(name.as_str()).filter(|(_, port)| !going.contains(&port.uuid)) {
+            None => {
+                let settings = change.settings.get(key).or_else(|| replaced.get(key).copied());
+                edits.insert.push((key, name, settings.cloned().unwrap_or_default()));
+            }
             Some((holder, port)) if holder.uuid == bridge.uuid && port.ours().is_none() => {
                 // Somebody else's port carries this netdev on this very bridge: it is as asked, and not ours.
                 edits.kept.extend(port.interfaces.iter().find(|row| row.name == name.as_str()).cloned());
@@ -161,21 +166,31 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
     Ok(edits)
 }
 
-fn no_bridge_yet<'a>(view: &View, wanted: BTreeMap<&'a PortKey, &'a PortName>) -> Result<Edits<'a>, Error> {
-    for name in wanted.values() {
-        if let Some((holder, port)) = holder(view, name) {
-            return Err(elsewhere(name, holder, port));
-        }
+fn no_bridge_yet<'a>(
+    view: &View,
+    change: &'a Change,
+    wanted: BTreeMap<&'a PortKey, &'a PortName>,
+) -> Result<Edits<'a>, Error> {
+    let holders = holders(view);
+    if let Some((name, (holder, port))) =
+        wanted.values().find_map(|name| Some((name, holders.get(name.as_str())?)))
+    {
+        return Err(elsewhere(name, holder, port));
     }
-    Ok(Edits { insert: wanted.into_iter().collect(), ..Edits::default() })
+    let settings = |key| change.settings.get(key).cloned().unwrap_or_default();
+    let insert = wanted.into_iter().map(|(key, name)| (key, name, settings(key))).collect();
+    Ok(Edits { insert, ..Edits::default() })
 }
 
-/// The bridge and port that have a netdev's name, be it as the port's or as one of its interfaces'.
-fn holder<'a>(view: &'a View, name: &PortName) -> Option<(&'a BridgeRow, &'a PortRow)> {
+/// The bridge and port that have a name, be it as the port's or as one of its interfaces'.
+fn holders(view: &View) -> HashMap<&str, (&BridgeRow, &PortRow)> {
     let ports = view.bridges.iter().flat_map(|bridge| bridge.ports.iter().map(move |port| (bridge, port)));
-    ports.into_iter().find(|(_, port)| {
-        port.name == name.as_str() || port.interfaces.iter().any(|row| row.name == name.as_str())
-    })
+    ports
+        .flat_map(|(bridge, port)| {
+            let interfaces = port.interfaces.iter().map(|row| row.name.as_str());
+            interfaces.chain([port.name.as_str()]).map(move |name| (name, (bridge, port)))
+        })
+        .collect()
 }
 
 fn elsewhere(name: &PortName, holder: &BridgeRow, port: &PortRow) -> Error {
@@ -195,17 +210,31 @@ fn verify_bridge(txn: &mut Transaction, bridge: &BridgeRow, remove: &[&PortRow])
     }
 }
 
-/// A port with its interface. With a key it is a netdev of the host, tagged; without, it is the bridge's own.
-fn insert_port(txn: &mut Transaction, name: &str, key: Option<&PortKey>) -> NamedUuid {
-    let mut interface = Row::new().with("name", name);
-    let mut port = Row::new().with("name", name);
-    match key {
-        None => interface = interface.with("type", "internal"),
-        Some(key) => {
-            let tags = [(OWNER_TAG, OWNER), (PORT_TAG, key.as_str())];
-            port = port.with("external_ids", tags.into_iter().collect::<Value>());
+/// The bridge's own port.
+fn insert_local_port(txn: &mut Transaction, bridge: &BridgeName) -> NamedUuid {
+    let interface =
+        txn.insert("Interface", Row::new().with("name", bridge.as_str()).with("type", "internal"));
+    txn.insert("Port", Row::new().with("name", bridge.as_str()).with("interfaces", interface))
+}
+
+/// A port of ours with its interface. Both rows are tagged, so that what is set in them can be read at once.
+fn insert_port(
+    txn: &mut Transaction,
+    key: &PortKey,
+    name: &PortName,
+    settings: &Settings,
+) -> Result<NamedUuid, Error> {
+    let mut insert = |table, set: &Row, interface: Option<NamedUuid>| {
+        let mut ids =
+            if set.get("external_ids").is_some() { set.text_map("external_ids")? } else { BTreeMap::new() };
+        ids.insert(OWNER_TAG.to_owned(), OWNER.to_owned());
+        ids.insert(PORT_TAG.to_owned(), key.to_string());
+        let mut row = set.clone().with("name", name.as_str()).with("external_ids", &ids);
+        if let Some(interface) = interface {
+            row = row.with("interfaces", interface);
         }
-    }
-    let interface = txn.insert("Interface", interface);
-    txn.insert("Port", port.with("interfaces", interface))
+        Ok(txn.insert(table, row))
+    };
+    let interface = insert("Interface", &settings.interface, None)?;
+    insert("Port", &settings.port, Some(interface))
 }

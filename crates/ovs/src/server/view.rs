@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Versions,
-    ovsdb::{OperationResult, Row, Transaction, Uuid},
+    BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Settings,
+    Versions,
+    ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
     server::{DATABASE, HW_OFFLOAD, OWNER, OWNER_TAG, PORT_TAG},
 };
 
@@ -35,6 +36,8 @@ pub(super) struct PortRow {
     pub(super) name: String,
     pub(super) external_ids: BTreeMap<String, String>,
     pub(super) interfaces: Vec<InterfaceRow>,
+    /// Known of rows of ours only.
+    pub(super) settings: Settings,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +63,46 @@ pub(super) struct OurPort<'a> {
 pub(super) const INTERFACE_COLUMNS: &[&str] =
     &["_uuid", "name", "ofport", "error", "admin_state", "link_state"];
 
+/// Columns of a Port that say what it is or how it does, and not how it is to be (ovs-vswitchd.conf.db(5)).
+const PORT_STATUS: &[&str] = &[
+    "_uuid",
+    "_version",
+    "name",
+    "interfaces",
+    "status",
+    "statistics",
+    "rstp_status",
+    "rstp_statistics",
+    "bond_active_slave",
+];
+
+/// The same of an Interface.
+const INTERFACE_STATUS: &[&str] = &[
+    "_uuid",
+    "_version",
+    "name",
+    "admin_state",
+    "bfd_status",
+    "cfm_fault",
+    "cfm_fault_status",
+    "cfm_flap_count",
+    "cfm_health",
+    "cfm_remote_mpids",
+    "cfm_remote_opstate",
+    "duplex",
+    "error",
+    "ifindex",
+    "lacp_current",
+    "link_resets",
+    "link_speed",
+    "link_state",
+    "mac_in_use",
+    "mtu",
+    "ofport",
+    "statistics",
+    "status",
+];
+
 impl View {
     /// The transaction that reads it.
     pub(super) fn transaction() -> Transaction {
@@ -80,18 +123,33 @@ impl View {
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
         txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids"]);
         txn.select("Interface", vec![], INTERFACE_COLUMNS);
+        // Of rows of ours every column, whichever this version of the schema has.
+        let tagged = || {
+            let tag = [(OWNER_TAG, OWNER)].into_iter().collect::<Value>();
+            vec![Condition::new("external_ids", Function::Includes, tag)]
+        };
+        txn.select("Port", tagged(), &[]);
+        txn.select("Interface", tagged(), &[]);
         txn
     }
 
     /// Parses what [`View::transaction`] brought.
     pub(super) fn read(results: &[OperationResult]) -> Result<Self, Error> {
-        let [roots, bridges, ports, interfaces] = results else {
-            let text = format!("{} results for 4 selects", results.len());
+        let [roots, bridges, ports, interfaces, our_ports, our_interfaces] = results else {
+            let text = format!("{} results for 6 selects", results.len());
             return Err(Error::Protocol { during: "select".to_owned(), text });
         };
         let Some(root) = roots.rows.first() else { return Err(Error::NotInitialized) };
         let mut interfaces = by_uuid(&interfaces.rows, InterfaceRow::read)?;
         let mut ports = by_uuid(&ports.rows, |row| PortRow::read(row, &mut interfaces))?;
+        let mut port_settings = by_uuid(&our_ports.rows, |row| settings(row, PORT_STATUS))?;
+        let mut interface_settings = by_uuid(&our_interfaces.rows, |row| settings(row, INTERFACE_STATUS))?;
+        for port in ports.values_mut() {
+            port.settings.port = port_settings.remove(&port.uuid).unwrap_or_default();
+            if let [interface] = port.interfaces.as_slice() {
+                port.settings.interface = interface_settings.remove(&interface.uuid).unwrap_or_default();
+            }
+        }
         let mut bridges =
             bridges.rows.iter().map(|row| BridgeRow::read(row, &mut ports)).collect::<Result<Vec<_>, _>>()?;
         bridges.sort_by(|a, b| a.name.cmp(&b.name));
@@ -184,6 +242,7 @@ impl PortRow {
             name: row.text("name")?,
             external_ids: row.text_map("external_ids")?,
             interfaces: row.uuids("interfaces")?.iter().filter_map(|uuid| interfaces.remove(uuid)).collect(),
+            settings: Settings::default(),
         })
     }
 
@@ -209,6 +268,7 @@ impl OurPort<'_> {
             error: self.interface.error.clone(),
             admin_up: up(&self.interface.admin_state),
             link_up: up(&self.interface.link_state),
+            settings: self.row.settings.clone(),
         }
     }
 }
@@ -228,6 +288,13 @@ impl InterfaceRow {
 
 fn is_tagged(external_ids: &BTreeMap<String, String>) -> bool {
     external_ids.get(OWNER_TAG).is_some_and(|owner| owner == OWNER)
+}
+
+/// What somebody has set in a row, without our tags.
+fn settings(row: &Row, status: &[&str]) -> Result<Row, Error> {
+    let mut ids = row.text_map("external_ids")?;
+    ids.retain(|key, _| key != OWNER_TAG && key != PORT_TAG);
+    Ok(row.clone().with("external_ids", &ids).set_columns(status))
 }
 
 fn by_uuid<T>(

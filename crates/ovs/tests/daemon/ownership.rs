@@ -1,6 +1,6 @@
 //! What is not ours comes through unharmed, and what is ours only while it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use vdpa_ovs::{Change, Error, Vswitch, testing::Daemons};
@@ -136,6 +136,63 @@ async fn a_row_whose_tag_was_taken_off_is_no_longer_ours() {
     switch.apply(&Change::to(bridge()).exactly([])).await.unwrap();
     let state = switch.observe(&bridge()).await.unwrap().bridge.unwrap();
     assert!(state.ports.is_empty() && state.foreign_ports.contains("p0"), "{state:?}");
+}
+
+/// A VLAN tag that a person put on our port is part of how the VF is reached: it goes where the key goes.
+#[tokio::test]
+async fn what_others_set_in_our_rows_stays_with_the_key() {
+    let daemons = Daemons::start().await;
+    furnish(&daemons);
+    let switch = daemons.vswitch();
+    switch.apply(&present().exactly(ports(2))).await.unwrap();
+    daemons.vsctl(&[
+        "set",
+        "Port",
+        "p0",
+        "tag=7",
+        "external_ids:owner=me",
+        "--",
+        "set",
+        "Interface",
+        "p0",
+        "ingress_policing_rate=1000",
+        "external_ids:iface-id=x",
+        "--",
+        "--id=@q",
+        "create",
+        "QoS",
+        "type=linux-noop",
+        "--",
+        "set",
+        "Port",
+        "p0",
+        "qos=@q",
+    ]);
+    let before = dump_by_name(&daemons);
+    let seen = switch.observe(&bridge()).await.unwrap();
+    assert!(seen.ports()[1].settings.is_empty(), "{:?}", seen.ports()[1]);
+
+    let (key, _) = ports(1).next().unwrap();
+    switch.apply(&Change::to(bridge()).with_port(key.clone(), "p9".parse().unwrap())).await.unwrap();
+    let moved = switch.observe(&bridge()).await.unwrap();
+    assert_eq!(moved.port(&key).unwrap().settings, seen.port(&key).unwrap().settings);
+    assert_eq!(daemons.vsctl(&["get", "Port", "p9", "tag", "external_ids:owner"]), "7\nme\n");
+
+    switch.apply(&Change::to(bridge()).exactly([])).await.unwrap();
+    let json = serde_json::to_string(&seen).unwrap();
+    let kept = serde_json::from_str(&json).unwrap();
+    assert_eq!(seen, kept, "an observation survives the receipt");
+    switch.apply(&Change::restoring(bridge(), &kept)).await.unwrap();
+    assert_eq!(dump_by_name(&daemons), before);
+}
+
+/// The Port and Interface rows by name, less their identities and what moves by itself.
+fn dump_by_name(daemons: &Daemons) -> BTreeSet<String> {
+    let columns = |table, columns| daemons.vsctl(&["--columns", columns, "list", table]);
+    let port = "name,tag,trunks,vlan_mode,qos,other_config,external_ids,protected,fake_bridge";
+    let interface = "name,type,options,ingress_policing_rate,external_ids,other_config,mac,mtu_request";
+    let rows = [columns("Port", port), columns("Interface", interface)].join("\n");
+    rows.split("\n\n").map(|row| row.trim().to_owned()).collect()
 }
 
 /// Two writers on the same rows: every change goes through, and none undoes another.
