@@ -1,8 +1,10 @@
 //! What can go wrong between us and the host's PCI functions and links.
 
+use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
+use vdpa_netlink::Errno;
 
 use crate::nouns::{IfIndex, PciAddress, Vf};
 
@@ -64,7 +66,7 @@ pub enum Error {
         intent: String,
         /// The system's answer.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The kernel showed something that does not parse.
     #[error("{what} reads `{text}`, which is not understood")]
@@ -77,3 +79,21 @@ pub enum Error {
 }
 
 pub use vdpa_netlink::Refusal;
+
+impl Error {
+    /// The kernel refused what was intended: for want of privilege, or for another reason.
+    pub(crate) fn refused(intent: String, refusal: Refusal) -> Self {
+        match refusal.errno {
+            Errno::EPERM | Errno::EACCES => Self::Permission { intent },
+            _ => Self::Refused { intent, refusal },
+        }
+    }
+
+    /// A file or socket failed at what was intended.
+    pub(crate) fn io(intent: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission { intent },
+            _ => Self::Io { intent, source },
+        }
+    }
+}

@@ -34,6 +34,19 @@ pub struct Link {
     pub phys_switch_id: Option<String>,
 }
 
+impl Link {
+    /// Whether it stands for a VF or an SF in the PF's switch (`pf0vf3`, `c1pf0sf5`; a bare number in a
+    /// switch on old kernels) and is not a port of the card itself (`p0`, `p0s1`) or a function's own.
+    ///
+    /// Source: `__devlink_port_phys_port_name_get` in `net/devlink/port.c`.
+    pub fn is_representor(&self) -> bool {
+        let Some(port) = &self.phys_port_name else { return false };
+        let numbered = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let physical = port.strip_prefix('p').is_some_and(|rest| rest.split('s').all(numbered));
+        !physical && (self.phys_switch_id.is_some() || !numbered(port))
+    }
+}
+
 /// What a PF keeps for one of its VFs (`IFLA_VF_INFO`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VfAttributes {
@@ -64,7 +77,8 @@ pub enum ManagementUse {
     Address(IpAddr),
     /// A default route leaves through it.
     DefaultRoute,
-    /// It is part of a bond, a bridge or a team.
+    /// It is part of a bond, a bridge, a team or a VRF. Being a port of an OVS kernel datapath does not
+    /// count here: what its bridge is for, the `ovs` layer tells.
     MemberOf(NetdevName),
     /// A VLAN or macvlan stands on it.
     CarriedBy(NetdevName),
@@ -110,12 +124,45 @@ pub trait Links: Send + Sync {
     /// The network device of the PCI function `parent` that is no port of a switch (a VF's own), or
     /// of a PF (its uplink): awaited until it exists and udev has done with it.
     ///
-    /// Waits on rtnetlink notifications, no longer than `limit`.
+    /// Waits on rtnetlink notifications, no longer than `limit`. A function that does not exist is waited
+    /// for like one that has no network device yet.
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link>;
 
     /// These devices, when udev has given each its final name; at once where no udev runs.
     ///
-    /// udev writes `/run/udev/data/nINDEX` after the rename (`udev_event_execute_rules` in systemd's
-    /// `src/udev/udev-event.c`). Waits on inotify, no longer than `limit`.
+    /// What says so is udev's record `/run/udev/data/nINDEX`, once it is complete and says neither
+    /// `ID_RENAMING` nor `ID_PROCESSING` (`rename_netif` in systemd's `src/udev/udev-event.c`). Waits on
+    /// inotify, no longer than `limit`.
     async fn settled(&self, links: &[IfIndex], limit: Duration) -> Result<Vec<Link>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(name: Option<&str>, switch: Option<&str>) -> Link {
+        Link {
+            index: IfIndex(1),
+            name: "eth0".parse().unwrap(),
+            up: true,
+            mac: MacAddress::ZERO,
+            permanent_mac: None,
+            parent: None,
+            master: None,
+            phys_port_name: name.map(str::to_owned),
+            phys_switch_id: switch.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn representors_are_told_by_their_port_names() {
+        for name in ["pf0vf3", "c1pf0vf3", "pf0sf5", "pf0", "3"] {
+            assert!(port(Some(name), Some("0c42a1")).is_representor(), "{name}");
+        }
+        for name in [Some("p0"), Some("p12"), Some("p0s1"), None] {
+            assert!(!port(name, Some("0c42a1")).is_representor(), "{name:?}");
+            assert!(!port(name, None).is_representor(), "{name:?}");
+        }
+        assert!(!port(Some("0"), None).is_representor(), "a numbered port of a card without a switch");
+    }
 }

@@ -1,5 +1,6 @@
 //! PCI functions and their SR-IOV side: what the kernel shows below `/sys/bus/pci/devices`.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -82,6 +83,18 @@ pub struct Holder {
     pub path: std::path::PathBuf,
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.command, self.pid)
+    }
+}
+
+/// What a write to `sriov_numvfs` is for, with what makes the kernel's no understood: EBUSY where `now` is
+/// not 0, ERANGE above `total`.
+pub(crate) fn vf_count_intent(pf: PciAddress, count: u16, now: u16, total: u16) -> String {
+    format!("set sriov_numvfs of {pf} to {count} (it is {now}, sriov_totalvfs is {total})")
+}
+
 /// The PCI bus of a host.
 ///
 /// Reads need no privilege; writes need root (`CAP_SYS_ADMIN` on the sysfs files' owner).
@@ -99,12 +112,14 @@ pub trait Pci: Send + Sync {
     /// Switches `count` VFs on and returns when all of them exist as PCI functions.
     ///
     /// The kernel refuses to go from one non-zero count to another (EBUSY): go through 0. It answers
-    /// the write before the VFs exist, so this waits for them, no longer than `limit`.
+    /// the write before the VFs exist, so this waits for them, no longer than `limit`. Going to 0 is refused
+    /// (EBUSY) while a process has a VF open: the kernel would wait for it without limit.
     async fn set_vf_count(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()>;
 
     /// Binds `driver` to `function`, whatever autoprobe says, or unbinds whatever is bound.
     ///
-    /// `driver_override` is as it was when this returns.
+    /// `driver_override` is as it was when this returns. A function that a process has open is not unbound
+    /// (EBUSY). A bind lasts as long as the driver's probe: bind many functions side by side.
     async fn set_driver(&self, function: PciAddress, driver: Option<&DriverName>) -> Result<()>;
 
     /// The processes that have `function` open: a VM through VFIO, QEMU through vhost-vdpa.

@@ -4,7 +4,9 @@
 
 use vdpa_netlink::{Errno, Refusal};
 
-use super::state::{Coming, EswitchMode, Netdev, NetdevRole, SimFunction, SimPf, SimRole, SimVf, State, VfSettings};
+use super::state::{
+    Coming, EswitchMode, Netdev, NetdevRole, SimFunction, SimPf, SimRole, SimVf, State, VfSettings,
+};
 use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf, VfIndex};
 
 /// The result of an operation on the machine.
@@ -165,7 +167,8 @@ pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMod
 /// ethtool's hw-tc-offload; EOPNOTSUPP with "bit name not found" is for unknown features, a device
 /// without it just leaves it off (veth: errno 0, ACTIVE empty).
 pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<bool> {
-    let ignored = state.functions.values().any(|f| matches!(&f.role, SimRole::Pf(pf) if pf.profile.ignores_tc_offload));
+    let ignored =
+        state.functions.values().any(|f| matches!(&f.role, SimRole::Pf(pf) if pf.profile.ignores_tc_offload));
     let netdev = state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?;
     match &mut netdev.tc_offload {
         Some(active) if !ignored => {
@@ -256,10 +259,7 @@ fn probe(state: &mut State, address: PciAddress, driver: DriverName) {
     }
     if makes_netdev {
         let base = state.pf(vf.pf).map(|pf| pf.netdev.to_string()).unwrap_or_default();
-        let netdev = Netdev {
-            role: NetdevRole::VfNetdev(vf),
-            ..plain(&format!("{base}v{}", vf.index), mac)
-        };
+        let netdev = Netdev { role: NetdevRole::VfNetdev(vf), ..plain(&format!("{base}v{}", vf.index), mac) };
         let netdev = renamed_by_udev(netdev);
         state.later(NETDEV_MS, Coming::Netdev(Box::new(netdev)));
     }
@@ -284,7 +284,9 @@ fn remove_vfs(state: &mut State, pf: PciAddress) {
     });
     state.agenda.retain(|(_, coming)| match coming {
         Coming::Vf(vf) => vf.pf != pf,
-        Coming::Netdev(netdev) => !matches!(netdev.role, NetdevRole::Representor(vf) | NetdevRole::VfNetdev(vf) if vf.pf == pf),
+        Coming::Netdev(netdev) => {
+            !matches!(netdev.role, NetdevRole::Representor(vf) | NetdevRole::VfNetdev(vf) if vf.pf == pf)
+        }
         Coming::Name(_) => true,
     });
     if let Some(pf) = state.pf_mut(pf) {
@@ -343,9 +345,11 @@ fn register(state: &mut State, mut netdev: Netdev) -> IfIndex {
 
 /// A device whose VF or mode has gone in the meantime is never registered.
 fn still_wanted(state: &State, netdev: &Netdev) -> bool {
-    let bound = |vf: Vf| state.vf_address(vf).is_some_and(|address| state.functions[&address].driver.is_some());
+    let bound =
+        |vf: Vf| state.vf_address(vf).is_some_and(|address| state.functions[&address].driver.is_some());
     let switchdev = |pf| state.pf(pf).is_some_and(|pf: &SimPf| pf.eswitch.mode == EswitchMode::Switchdev);
-    let duplicate = state.netdevs.values().any(|other| other.role == netdev.role && netdev.role != NetdevRole::Other);
+    let duplicate =
+        state.netdevs.values().any(|other| other.role == netdev.role && netdev.role != NetdevRole::Other);
     !duplicate
         && match netdev.role {
             NetdevRole::VfNetdev(vf) => bound(vf),
@@ -401,7 +405,8 @@ mod tests {
         let uplink = machine.netdev_of(pf(), LIMIT).await.unwrap();
         assert_eq!((before.name, before.up, uplink.up), (uplink.name, true, false));
         assert_ne!(before.index, uplink.index);
-        let ports: Vec<_> = machine.links().await.unwrap().into_iter().filter_map(|l| l.phys_port_name).collect();
+        let ports: Vec<_> =
+            machine.links().await.unwrap().into_iter().filter_map(|l| l.phys_port_name).collect();
         assert_eq!(ports, ["p0", "pf0vf0", "pf0vf1"]);
     }
 

@@ -16,7 +16,9 @@ use crate::nouns::{IfIndex, PciAddress, Vf, VfIndex};
 #[async_trait]
 impl Links for Machine {
     async fn links(&self) -> Result<Vec<Link>> {
-        Ok(self.observe(|state| state.netdevs.iter().map(|(index, netdev)| shown(state, *index, netdev)).collect()))
+        Ok(self.observe(|state| {
+            state.netdevs.iter().map(|(index, netdev)| shown(state, *index, netdev)).collect()
+        }))
     }
 
     async fn set_up(&self, link: IfIndex, up: bool) -> Result<()> {
@@ -45,7 +47,8 @@ impl Links for Machine {
     }
 
     async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>> {
-        self.observe(|state| state.netdevs.get(&link).map(|netdev| netdev.uses.clone())).ok_or(Error::NoLink(link))
+        self.observe(|state| state.netdevs.get(&link).map(|netdev| netdev.uses.clone()))
+            .ok_or(Error::NoLink(link))
     }
 
     async fn with_ingress_qdisc(&self) -> Result<BTreeSet<IfIndex>> {
@@ -95,7 +98,11 @@ impl Links for Machine {
                 limit,
                 seen: self.observe(|state| {
                     let unnamed = links.iter().filter_map(|index| state.netdevs.get(index));
-                    unnamed.filter(|n| n.udev_name.is_some()).map(|n| n.name.to_string()).collect::<Vec<_>>().join(", ")
+                    unnamed
+                        .filter(|n| n.udev_name.is_some())
+                        .map(|n| n.name.to_string())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 }),
             })
         })
@@ -104,7 +111,8 @@ impl Links for Machine {
 
 impl Machine {
     fn name(&self, link: IfIndex) -> Result<String> {
-        self.observe(|state| state.netdevs.get(&link).map(|netdev| netdev.name.to_string())).ok_or(Error::NoLink(link))
+        self.observe(|state| state.netdevs.get(&link).map(|netdev| netdev.name.to_string()))
+            .ok_or(Error::NoLink(link))
     }
 
     fn pf_of(&self, link: IfIndex) -> Result<PciAddress> {

@@ -26,6 +26,6 @@ mod state;
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::Machine;
 pub use state::{
-    Coming, DpdkProcess, Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam, SimPf, SimRole, SimVf,
-    State, VdpaDevice, VfSettings,
+    Coming, DpdkProcess, Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam,
+    SimPf, SimRole, SimVf, State, VdpaDevice, VfSettings,
 };

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use vdpa_netlink::Refusal;
 
+use super::kernel;
 use super::machine::Machine;
 use super::state::{SimFunction, SimRole, State};
-use super::kernel;
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress, Vf, VfIndex};
 use crate::pci::{Function, Holder, Pci, Role, SrIov};
@@ -15,7 +15,9 @@ use crate::pci::{Function, Holder, Pci, Role, SrIov};
 #[async_trait]
 impl Pci for Machine {
     async fn functions(&self) -> Result<Vec<Function>> {
-        Ok(self.observe(|state| state.functions.iter().map(|(address, sim)| shown(state, *address, sim)).collect()))
+        Ok(self.observe(|state| {
+            state.functions.iter().map(|(address, sim)| shown(state, *address, sim)).collect()
+        }))
     }
 
     async fn function(&self, address: PciAddress) -> Result<Function> {
@@ -41,7 +43,8 @@ impl Pci for Machine {
             awaited: format!("{count} VFs of {pf}"),
             limit,
             seen: self.observe(|state| {
-                let present = VfIndex::first(count).filter(|&index| state.vf_address(Vf { pf, index }).is_some());
+                let present =
+                    VfIndex::first(count).filter(|&index| state.vf_address(Vf { pf, index }).is_some());
                 format!("{} VFs", present.count())
             }),
         })

@@ -61,7 +61,11 @@ impl FromStr for MacAddress {
             parts.next().is_none().then_some(Self(octets))
         };
         parse().ok_or_else(|| {
-            ParseError::new("a MAC address", text, "write six bytes in hexadecimal with colons: e4:11:22:33:55:60")
+            ParseError::new(
+                "a MAC address",
+                text,
+                "write six bytes in hexadecimal with colons: e4:11:22:33:55:60",
+            )
         })
     }
 }
@@ -84,7 +88,14 @@ mod tests {
 
     #[test]
     fn half_an_address_is_refused() {
-        for bad in ["e4:11:22:33:55", "e4:11:22:33:55:60:61", "e4-11-22-33-55-60", "e4:11:22:33:55:6", "", "+4:11:22:33:55:60"] {
+        for bad in [
+            "e4:11:22:33:55",
+            "e4:11:22:33:55:60:61",
+            "e4-11-22-33-55-60",
+            "e4:11:22:33:55:6",
+            "",
+            "+4:11:22:33:55:60",
+        ] {
             assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
         }
     }

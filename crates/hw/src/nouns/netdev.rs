@@ -52,7 +52,9 @@ impl FromStr for NetdevName {
         if text.len() > 15 {
             return error("the kernel allows 15 characters");
         }
-        if matches!(text, "." | "..") || text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control()) {
+        if matches!(text, "." | "..")
+            || text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+        {
             return error("the kernel allows no `/`, `:` or white space in it");
         }
         Ok(Self(text.to_owned()))

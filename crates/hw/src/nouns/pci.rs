@@ -118,7 +118,11 @@ impl FromStr for DriverName {
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
             && !text.starts_with('.');
         fits.then(|| Self(text.to_owned())).ok_or_else(|| {
-            ParseError::new("a driver name", text, "letters, digits, `_`, `-` and `.` only, as in /sys/bus/pci/drivers")
+            ParseError::new(
+                "a driver name",
+                text,
+                "letters, digits, `_`, `-` and `.` only, as in /sys/bus/pci/drivers",
+            )
         })
     }
 }
@@ -134,7 +138,9 @@ mod tests {
     fn an_address_is_read_as_lspci_prints_it() {
         let address: PciAddress = "0000:43:00.0".parse().unwrap();
         assert_eq!(Some(address), PciAddress::new(0, 0x43, 0, 0));
-        for bad in ["43:00.0", "0000:43:20.0", "0000:43:00.8", "0000:43:00", "", "0000:43:00.0 ", "0000:+3:00.0"] {
+        for bad in
+            ["43:00.0", "0000:43:20.0", "0000:43:00.8", "0000:43:00", "", "0000:43:00.0 ", "0000:+3:00.0"]
+        {
             let error = bad.parse::<PciAddress>().unwrap_err();
             assert!(error.to_string().contains("0000:43:00.0"), "{error}");
         }

@@ -89,7 +89,9 @@ impl FromStr for Vf {
             let (pf, index) = text.split_once("/vf")?;
             Some(Self { pf: pf.parse().ok()?, index: index.parse().ok()? })
         };
-        parse().ok_or_else(|| ParseError::new("a VF", text, "write its PF's address and its index: 0000:43:00.0/vf3"))
+        parse().ok_or_else(|| {
+            ParseError::new("a VF", text, "write its PF's address and its index: 0000:43:00.0/vf3")
+        })
     }
 }
 
@@ -104,7 +106,14 @@ mod tests {
     fn a_vf_is_named_by_its_pf_and_index() {
         let vf: Vf = "0000:43:00.0/vf3".parse().unwrap();
         assert_eq!(vf, Vf::new("0000:43:00.0".parse().unwrap(), 3));
-        for bad in ["0000:43:00.0", "0000:43:00.0/vf", "0000:43:00.0/vf-1", "0000:43:00.0/vf+1", "x/vf0", "0000:43:00.0/vf65536"] {
+        for bad in [
+            "0000:43:00.0",
+            "0000:43:00.0/vf",
+            "0000:43:00.0/vf-1",
+            "0000:43:00.0/vf+1",
+            "x/vf0",
+            "0000:43:00.0/vf65536",
+        ] {
             assert!(bad.parse::<Vf>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,158 @@
+//! Waiting for network devices: that they come, and that udev has done with them.
+//!
+//! ```text
+//!             ┌────────────── gone ◄─────────────┐
+//!             ▼                                  │
+//!   listen ─► look ── none ─► news ── ours ─► udev ── done ─► look once more ─► the link
+//!                              │  ▲               │
+//!                              └──┘ others'       └── limit ─► Timeout, with what was seen
+//! ```
+//!
+//! Listening always comes before looking, so that nothing falls between the two; and what was heard is
+//! looked at once more before it is returned, because a mode switch may have replaced it meanwhile.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::RtnlLinks;
+use super::record::Record;
+use super::socket::News;
+use super::udev::Change;
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::nouns::{IfIndex, PciAddress};
+
+impl RtnlLinks {
+    /// See [`Links::netdev_of`](crate::Links::netdev_of).
+    pub(super) async fn await_netdev(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
+        let deadline = Instant::now() + limit;
+        let mut news = self.rtnl.listen().await?;
+        loop {
+            let records = self.look().await?;
+            let mut found = own_netdev(&records, parent).map(|link| link.index);
+            while found.is_none() {
+                match timeout_at(deadline, news.recv()).await {
+                    Ok(Ok(News::Link(record))) if is_own(&record.link, parent) => {
+                        found = Some(record.link.index);
+                    }
+                    Ok(Ok(News::Link(_) | News::Gone(_))) => {}
+                    Ok(Ok(News::Lost) | Err(RecvError::Lagged(_))) => break,
+                    Ok(Err(RecvError::Closed)) => return Err(deaf()),
+                    Err(_) => return Err(self.no_netdev(parent, limit).await),
+                }
+            }
+            let Some(index) = found else { continue };
+            match self.await_udev(&[index], deadline, limit).await {
+                Err(Error::NoLink(_)) => continue, // replaced meanwhile
+                done => done?,
+            }
+            let records = self.look().await?;
+            if let Some(link) = own_netdev(&records, parent).filter(|link| link.index == index) {
+                return Ok(link.clone());
+            }
+        }
+    }
+
+    /// See [`Links::settled`](crate::Links::settled).
+    pub(super) async fn await_names(&self, links: &[IfIndex], limit: Duration) -> Result<Vec<Link>> {
+        self.await_udev(links, Instant::now() + limit, limit).await?;
+        let records = self.look().await?;
+        let find = |index: &IfIndex| records.iter().find(|record| record.link.index == *index);
+        links.iter().map(|index| Ok(find(index).ok_or(Error::NoLink(*index))?.link.clone())).collect()
+    }
+
+    /// Returns when udev has done with these devices, or at once where it is not in charge.
+    async fn await_udev(&self, links: &[IfIndex], deadline: Instant, limit: Duration) -> Result<()> {
+        if !self.udev.is_in_charge() {
+            return Ok(());
+        }
+        let mut changes = self.udev.listen(&self.rtnl.background().await?.runtime).await?;
+        let mut news = self.rtnl.listen().await?;
+        let mut waiting: BTreeSet<_> = links.iter().copied().collect();
+        waiting.retain(|&link| !self.udev.has_done_with(link));
+        if !waiting.is_empty() {
+            self.all_exist(&waiting).await?;
+        }
+        while !waiting.is_empty() {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(Change::Of(link)) => if waiting.contains(&link) && self.udev.has_done_with(link) {
+                        waiting.remove(&link);
+                    },
+                    Ok(Change::Some) | Err(RecvError::Lagged(_)) => {
+                        waiting.retain(|&link| !self.udev.has_done_with(link));
+                    }
+                    Err(RecvError::Closed) => return Err(deaf()),
+                },
+                item = news.recv() => match item {
+                    Ok(News::Gone(link)) if waiting.contains(&link) => return Err(Error::NoLink(link)),
+                    Ok(News::Link(_) | News::Gone(_)) => {}
+                    Ok(News::Lost) | Err(RecvError::Lagged(_)) => self.all_exist(&waiting).await?,
+                    Err(RecvError::Closed) => return Err(deaf()),
+                },
+                () = sleep_until(deadline) => return Err(self.no_names(&waiting, links.len(), limit).await),
+            }
+        }
+        Ok(())
+    }
+
+    async fn all_exist(&self, links: &BTreeSet<IfIndex>) -> Result<()> {
+        let records = self.look().await?;
+        let missing = links.iter().find(|link| records.iter().all(|record| record.link.index != **link));
+        missing.map_or(Ok(()), |link| Err(Error::NoLink(*link)))
+    }
+
+    async fn no_netdev(&self, parent: PciAddress, limit: Duration) -> Error {
+        let records = match self.look().await {
+            Ok(records) => records,
+            Err(error) => return error,
+        };
+        let others: Vec<_> = records.iter().filter(|record| record.link.parent == Some(parent)).collect();
+        Error::Timeout {
+            awaited: format!("the network device of {parent}"),
+            limit,
+            seen: match &others[..] {
+                [] => "none".to_owned(),
+                others => format!("only representors: {}", names(others.iter().copied())),
+            },
+        }
+    }
+
+    async fn no_names(&self, waiting: &BTreeSet<IfIndex>, of: usize, limit: Duration) -> Error {
+        let records = match self.look().await {
+            Ok(records) => records,
+            Err(error) => return error,
+        };
+        let unnamed = names(records.iter().filter(|record| waiting.contains(&record.link.index)));
+        Error::Timeout {
+            awaited: "udev's names of network devices".to_owned(),
+            limit,
+            seen: format!("{} of {of} not yet named: {unnamed}", waiting.len()),
+        }
+    }
+}
+
+/// The function's own network device: the first if it has several (one a port, on some cards).
+fn own_netdev(records: &[Record], parent: PciAddress) -> Option<&Link> {
+    records
+        .iter()
+        .map(|record| &record.link)
+        .filter(|link| is_own(link, parent))
+        .min_by_key(|link| link.index)
+}
+
+/// Since Linux 5.8 representors share the PF as their parent (pitfall 17).
+fn is_own(link: &Link, parent: PciAddress) -> bool {
+    link.parent == Some(parent) && !link.is_representor()
+}
+
+fn names<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    records.map(|record| record.link.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn deaf() -> Error {
+    Error::io("listen to the host".to_owned(), std::io::ErrorKind::BrokenPipe.into())
+}

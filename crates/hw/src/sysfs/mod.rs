@@ -1,0 +1,122 @@
+//! The real [`Pci`]: files below `/sys`, `/proc` and nothing else.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `tree.rs` | reads a function, by `read_link` and small attributes |
+//! | `attribute.rs` | the one place that writes |
+//! | `sriov.rs` | switches VFs on and off and waits for them |
+//! | `bind.rs` | binds and unbinds drivers |
+//! | `holders.rs` | finds who has a function open |
+//! | `uevents.rs` | hears the kernel say that a PCI device has changed |
+//!
+//! Every access runs on a thread of tokio's blocking pool, reads too: `sriov_numvfs` cannot be read
+//! while it is being written (both take the device's lock), a bind lasts as long as the driver's probe
+//! (a second and more for a VF of a `ConnectX` card), and many functions are bound side by side.
+//!
+//! # Why not the `sysfs-class` crate
+//! Its types know neither SR-IOV nor `driver_override`, IOMMU group or NUMA node, and fix the root at
+//! `/sys`. Its `SysClass` trait could carry types of our own, but asks for an `unsafe fn` where nothing
+//! is unsafe (this workspace denies `unsafe_code`), lists devices below a root that is fixed in a static
+//! method, and returns paths made canonical, which a tree of test fixtures must not be. What would be
+//! left of it is `fs::read_to_string`.
+
+mod attribute;
+mod bind;
+
+mod holders;
+mod sriov;
+mod tree;
+mod uevents;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::attribute::{Attributes, Sysfs};
+use self::tree::Tree;
+use crate::error::{Error, Result};
+use crate::nouns::{DriverName, PciAddress};
+use crate::pci::{Function, Holder, Pci};
+
+/// The PCI bus of the host that this process runs on.
+///
+/// Clones share nothing but the path: there is no state.
+#[derive(Debug, Clone)]
+pub struct SysfsPci {
+    host: Arc<Host>,
+}
+
+/// What the blocking halves of the operations work on.
+#[derive(Debug)]
+struct Host {
+    tree: Tree,
+    attributes: Box<dyn Attributes>,
+}
+
+impl SysfsPci {
+    /// The bus whose files are below `root`: `/` for this host, `/host` in a container that sees it there.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self::with_attributes(root, Box::new(Sysfs))
+    }
+
+    fn with_attributes(root: impl Into<PathBuf>, attributes: Box<dyn Attributes>) -> Self {
+        Self { host: Arc::new(Host { tree: Tree::new(root.into()), attributes }) }
+    }
+
+    /// Runs `work` where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Host) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let host = Arc::clone(&self.host);
+        match tokio::task::spawn_blocking(move || work(&host)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => {
+                    Err(Error::Io { intent: "use sysfs".to_owned(), source: std::io::Error::other(error) })
+                }
+            },
+        }
+    }
+}
+
+impl Default for SysfsPci {
+    fn default() -> Self {
+        Self::new("/")
+    }
+}
+
+#[async_trait]
+impl Pci for SysfsPci {
+    async fn functions(&self) -> Result<Vec<Function>> {
+        self.blocking(|host| host.tree.functions()).await
+    }
+
+    async fn function(&self, address: PciAddress) -> Result<Function> {
+        self.blocking(move |host| host.tree.function(address)).await
+    }
+
+    async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {
+        self.blocking(move |host| host.set_autoprobe(pf, on)).await
+    }
+
+    async fn set_vf_count(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
+        self.switch_vfs(pf, count, limit).await
+    }
+
+    async fn set_driver(&self, function: PciAddress, driver: Option<&DriverName>) -> Result<()> {
+        let driver = driver.cloned();
+        self.blocking(move |host| host.set_driver(function, driver.as_ref())).await
+    }
+
+    async fn holders(&self, function: PciAddress) -> Result<Vec<Holder>> {
+        self.blocking(move |host| {
+            host.tree.must_exist(function)?;
+            holders::of(&host.tree, &[function])
+        })
+        .await
+    }
+}
