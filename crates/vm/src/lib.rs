@@ -1,1 +1,61 @@
 //! Wiring of a vDPA datapath into a libvirt domain, lossless for the rest of its XML.
+//!
+//! - The nouns: [`DomainName`], and [`Interface`]: what a domain gets for one VF. A VF's interface is
+//!   found again by its user alias (`ua-vdpa-0000-43-00-0-vf0`), never by position or by MAC.
+//! - [`xml`]: pure functions over a domain's XML. [`xml::attach`], [`xml::detach`] and [`xml::find`]
+//!   change and read what is ours; every other byte stays as it was.
+//! - [`Domains`]: the domains of one libvirt, by [`Virsh`] or, with the feature `mock`, in memory.
+//! - [`observe`] and [`enforce`]: the statement "this VF has this interface in this domain".
+//! - [`check`]: what would not work, or would work badly, before anything is touched.
+//! - [`holders`]: which domains use a PCI function, a socket or a character device.
+//!
+//! ```
+//! use vdpa_vm::{Interface, Role, Source, xml};
+//!
+//! let domain = "<domain type='kvm'>
+//!   <name>cx6.1</name>
+//!   <memory unit='GiB'>8</memory>
+//!   <vcpu>2</vcpu>
+//!   <devices>
+//!     <emulator>/usr/libexec/qemu-kvm</emulator>
+//!   </devices>
+//! </domain>
+//! ";
+//! let vf = "0000:43:00.0/vf0".parse()?;
+//! let socket = "/run/vdpa/0000:43:00.0-vf0.sock".into();
+//! let wanted = Interface::new(
+//!     "e4:11:22:33:55:60".parse()?,
+//!     Source::VhostUser { socket, role: Role::Client { reconnect: Some(1) } },
+//! );
+//!
+//! let wired = xml::attach(domain, vf, &wanted)?;
+//! assert!(wired.contains("<alias name='ua-vdpa-0000-43-00-0-vf0'/>"));
+//! assert!(wired.contains("<access mode='shared'/>"), "vhost-user needs the guest's memory shared");
+//! assert_eq!(xml::find(&wired, vf)?, Some(wanted));
+//! assert_eq!(xml::detach(&wired, vf)?, domain);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What is absent: nothing starts, stops or plugs into a running domain; an edit is to the definition
+//! and [`Effect`] says from when it counts. No C library is linked.
+
+mod check;
+#[cfg(feature = "mock")]
+pub mod contract;
+mod domains;
+mod error;
+mod holders;
+#[cfg(feature = "mock")]
+pub mod mock;
+mod nouns;
+mod virsh;
+mod wiring;
+pub mod xml;
+
+pub use check::{Finding, Severity, check};
+pub use domains::{Domains, Status, View};
+pub use error::{Error, Result};
+pub use holders::{Holder, Resource, holders};
+pub use nouns::{Alias, DomainName, Interface, Role, Source};
+pub use virsh::Virsh;
+pub use wiring::{Effect, enforce, observe};

@@ -1,0 +1,9 @@
+//! The nouns of this layer: validated at the door, `Display` and `FromStr` round-trip, no I/O.
+
+mod alias;
+mod domain;
+mod interface;
+
+pub use alias::Alias;
+pub use domain::DomainName;
+pub use interface::{Interface, Role, Source};

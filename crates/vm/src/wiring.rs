@@ -1,0 +1,75 @@
+//! The statement "this VF has this interface in this domain": what it says now, and making it true.
+
+use vdpa_hw::Vf;
+
+use crate::{DomainName, Domains, Error, Interface, Result, View, xml};
+
+/// From when an edit of a domain's definition counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The definition said so already; nothing was written.
+    Unchanged,
+    /// The domain is shut off: it will start like this.
+    Defined,
+    /// The domain runs: it goes on as it is, and is like this once it was shut down and started again.
+    /// A reboot from within the guest is not enough.
+    NextStart,
+    /// A saved state waits (`virsh managedsave`): the next start resumes it as it was; the edit counts
+    /// for the start after that.
+    AfterSavedState,
+}
+
+/// The interface that `vf` has in the definition of `domain`.
+pub async fn observe(domains: &dyn Domains, domain: &DomainName, vf: Vf) -> Result<Option<Interface>> {
+    xml::find(&domains.xml(domain, View::Definition).await?, vf)
+}
+
+/// Makes the definition of `domain` give `vf` the interface `wanted`, or none.
+///
+/// What was written is read back. Where libvirt did not keep it, its former definition is put back.
+pub async fn enforce(
+    domains: &dyn Domains,
+    domain: &DomainName,
+    vf: Vf,
+    wanted: Option<&Interface>,
+) -> Result<Effect> {
+    let status = domains.status(domain).await?;
+    if !status.persistent {
+        return Err(Error::Transient(domain.clone()));
+    }
+    let before = domains.xml(domain, View::Definition).await?;
+    let after = match wanted {
+        Some(interface) => xml::attach(&before, vf, interface)?,
+        None => xml::detach(&before, vf)?,
+    };
+    if after == before {
+        return Ok(Effect::Unchanged);
+    }
+    domains.define(&after).await?;
+    if let Err(why) = kept(domains, domain, vf, wanted).await {
+        domains.define(&before).await?;
+        return Err(why);
+    }
+    Ok(if status.managed_save {
+        Effect::AfterSavedState
+    } else if status.active {
+        Effect::NextStart
+    } else {
+        Effect::Defined
+    })
+}
+
+async fn kept(domains: &dyn Domains, domain: &DomainName, vf: Vf, wanted: Option<&Interface>) -> Result<()> {
+    let not_kept = |why| Err(Error::NotKept { domain: domain.clone(), why });
+    let text =
+        |interface: Option<&Interface>| interface.map_or_else(|| "none".to_owned(), ToString::to_string);
+    let found = match observe(domains, domain, vf).await {
+        Ok(found) => found,
+        Err(Error::Changed { why, .. }) => return not_kept(why),
+        Err(other) => return Err(other),
+    };
+    if found.as_ref() == wanted {
+        return Ok(());
+    }
+    not_kept(format!("wanted {}, found {}", text(wanted), text(found.as_ref())))
+}

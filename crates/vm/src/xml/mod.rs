@@ -1,0 +1,125 @@
+//! A domain's XML: a VF's interface in, out and found, every other byte as it was.
+//!
+//! Nothing here does any I/O. roxmltree says where in the text things stand; the text is spliced there,
+//! so quotes, comments, CDATA, entities, the DOCTYPE, line ends and attribute order are untouched.
+//!
+//! What [`attach`] adds, [`detach`] takes out, and the text is what it was, byte for byte. Beside the
+//! interface that can be shared memory (vhost-user needs it) and the elements around what we add;
+//! these are recorded in `<metadata>` under our namespace, so that what was there before us stays and
+//! a document that went through libvirt meanwhile is cleaned up as well. Shared memory that another
+//! device needs too (a foreign vhost-user interface, virtiofs) stays.
+
+mod document;
+mod element;
+mod memory;
+mod nic;
+mod record;
+
+use vdpa_hw::Vf;
+
+use crate::{DomainName, Error, Interface, Result, Severity, check};
+pub(crate) use document::{Document, child, children};
+pub(crate) use element::Element;
+#[cfg(feature = "mock")]
+pub(crate) use element::Layout;
+pub(crate) use memory::{Sharing, sharing};
+use record::{Part, Record};
+
+/// The document with `interface` in it for `vf`, in place of the one it had for `vf`.
+///
+/// Where it is there already the text comes back as it is. An interface that cannot work in this
+/// domain ([`check`]) is refused with [`Error::Unfit`].
+pub fn attach(xml: &str, vf: Vf, interface: &Interface) -> Result<String> {
+    if let Some(finding) = check(xml, vf, interface)?.into_iter().find(|f| f.severity() == Severity::Error) {
+        return Err(Error::Unfit(finding));
+    }
+    let document = Document::parse(xml)?;
+    let mut record = Record::read(&document);
+    let mut text = put(&document, vf, interface, &mut record)?.unwrap_or_else(|| xml.to_owned());
+    if interface.needs_shared_memory() {
+        text = memory::share(text, &mut record)?;
+    }
+    if record.is_empty() {
+        return Ok(text);
+    }
+    record.write(&text)
+}
+
+/// The document with the interface itself in place; `None` where it is.
+fn put(
+    document: &Document<'_>,
+    vf: Vf,
+    interface: &Interface,
+    record: &mut Record,
+) -> Result<Option<String>> {
+    let text = document.text();
+    if let Some(node) = nic::of(document, vf) {
+        if nic::read(node, vf).as_ref() == Ok(interface) {
+            return Ok(None);
+        }
+        let element = nic::write(interface, vf, Some((document, node)))?;
+        return Ok(Some(document.replace(node, |layout| element.write(layout))?.apply(text)));
+    }
+    let element = nic::write(interface, vf, None)?;
+    let splice = if let Some(devices) = document.at(Part::Devices.path()) {
+        if document.is_empty_tag(devices) {
+            record.opened.insert(Part::Devices);
+        }
+        document.append(devices, |layout| element.write(layout))
+    } else {
+        record.created.insert(Part::Devices);
+        let devices = Element::new("devices").holding(element);
+        document.append(document.domain(), |layout| devices.write(layout))
+    };
+    Ok(Some(splice?.apply(text)))
+}
+
+/// The document without the interface for `vf`, and, with our last one, without anything of ours.
+pub fn detach(xml: &str, vf: Vf) -> Result<String> {
+    let mut text = xml.to_owned();
+    loop {
+        let document = Document::parse(&text)?;
+        let Some(node) = nic::of(&document, vf) else { break };
+        text = document.remove(node)?.apply(&text);
+    }
+    let document = Document::parse(&text)?;
+    let others = nic::all(&document).any(|interface| nic::vf(interface).is_some());
+    let memory = memory::is_needed(&document);
+    let before = Record::read(&document);
+    let mut after = before.clone();
+    for part in Part::ALL.into_iter().filter(|part| !part.is_memory() || !memory) {
+        // With another interface of ours the parents around it stay; with none, all of ours goes.
+        if (others && !part.is_memory()) || part == Part::Metadata {
+            continue;
+        }
+        text = before.undo(part, &text)?;
+        after.created.remove(&part);
+        after.opened.remove(&part);
+    }
+    let only_metadata =
+        |parts: &std::collections::BTreeSet<Part>| parts.iter().all(|part| *part == Part::Metadata);
+    if others && !(only_metadata(&after.created) && only_metadata(&after.opened)) {
+        return after.write(&text);
+    }
+    before.undo(Part::Metadata, &Record::remove(&text)?)
+}
+
+/// The interface that the domain has for `vf`.
+pub fn find(xml: &str, vf: Vf) -> Result<Option<Interface>> {
+    let document = Document::parse(xml)?;
+    nic::of(&document, vf).map(|node| nic::read(node, vf)).transpose()
+}
+
+/// All interfaces in the domain that are ours, by VF, in the document's order.
+pub fn interfaces(xml: &str) -> Result<Vec<(Vf, Interface)>> {
+    let document = Document::parse(xml)?;
+    let ours = nic::all(&document).filter_map(|node| Some((node, nic::vf(node)?)));
+    ours.map(|(node, vf)| Ok((vf, nic::read(node, vf)?))).collect()
+}
+
+/// The name that the domain gives itself.
+pub fn name(xml: &str) -> Result<DomainName> {
+    let document = Document::parse(xml)?;
+    let name = document.at(&["name"]).and_then(|name| name.text()).unwrap_or_default();
+    name.parse().map_err(|error: vdpa_hw::ParseError| Error::NotADomain(error.to_string()))
+}

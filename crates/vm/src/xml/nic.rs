@@ -1,0 +1,157 @@
+//! `<interface>`: one of ours to and from XML.
+//!
+//! Source: <https://libvirt.org/formatdomain.html#network-interfaces>; `virDomainNetDefParseXML` and
+//! `virDomainNetDefFormat` in `src/conf/domain_conf.c`.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use roxmltree::Node;
+use vdpa_hw::Vf;
+
+use super::document::{Document, child, children};
+use super::element::Element;
+use crate::{Alias, Error, Finding, Interface, Result, Role, Source};
+
+/// The attributes of `<driver>` that an [`Interface`] speaks of.
+const DRIVER: [&str; 4] = ["queues", "rx_queue_size", "tx_queue_size", "page_per_vq"];
+/// The children of `<interface>` that an [`Interface`] speaks of, and the host's name for it, which follows them.
+const CHILDREN: [&str; 6] = ["mac", "source", "model", "driver", "alias", "target"];
+
+/// All `<interface>` elements of a domain.
+pub(super) fn all<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = Node<'d, 'a>> {
+    children(document.domain(), "devices").flat_map(|devices| children(devices, "interface"))
+}
+
+/// The VF that an `<interface>` serves by its alias; `None` where it is not ours.
+pub(super) fn vf(interface: Node<'_, '_>) -> Option<Vf> {
+    let alias: Alias = child(interface, "alias")?.attribute("name")?.parse().ok()?;
+    Some(alias.0)
+}
+
+/// The `<interface>` that serves `vf`.
+pub(super) fn of<'d, 'a>(document: &'d Document<'a>, wanted: Vf) -> Option<Node<'d, 'a>> {
+    all(document).find(|interface| vf(*interface) == Some(wanted))
+}
+
+/// Reads an `<interface>` of ours.
+pub(super) fn read(interface: Node<'_, '_>, vf: Vf) -> Result<Interface> {
+    let changed = |why: String| Error::Changed { alias: Alias(vf).to_string(), why };
+    let attribute = |element: &str, name: &str| {
+        let found = child(interface, element).and_then(|node| node.attribute(name));
+        found.ok_or_else(|| changed(format!("it has no {name} in <{element}>")))
+    };
+    let source = match interface.attribute("type").unwrap_or_default() {
+        "vhostuser" => {
+            let role = match attribute("source", "mode")? {
+                "server" => Role::Server,
+                "client" => Role::Client { reconnect: reconnect(interface).map_err(changed)? },
+                other => return Err(changed(format!("its socket's mode is `{other}`"))),
+            };
+            Source::VhostUser { socket: PathBuf::from(attribute("source", "path")?), role }
+        }
+        "vdpa" => Source::Vdpa { device: PathBuf::from(attribute("source", "dev")?) },
+        other => return Err(changed(format!("its type is `{other}`"))),
+    };
+    let model = attribute("model", "type")?;
+    if model != "virtio" {
+        return Err(changed(format!("its model is `{model}`")));
+    }
+    let driver = child(interface, "driver");
+    let number = |name: &str| match driver.and_then(|driver| driver.attribute(name)) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| changed(format!("its {name} is `{text}`"))),
+    };
+    Ok(Interface {
+        mac: attribute("mac", "address")?.parse().map_err(|error| changed(format!("{error}")))?,
+        source,
+        queues: number("queues")?.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
+        rx_ring: number("rx_queue_size")?,
+        tx_ring: number("tx_queue_size")?,
+        page_per_vq: driver.and_then(|driver| driver.attribute("page_per_vq")) == Some("on"),
+    })
+}
+
+fn reconnect(interface: Node<'_, '_>) -> std::result::Result<Option<u32>, String> {
+    let Some(reconnect) = child(interface, "source").and_then(|source| child(source, "reconnect")) else {
+        return Ok(None);
+    };
+    if reconnect.attribute("enabled") != Some("yes") {
+        return Ok(None);
+    }
+    let text = reconnect.attribute("timeout").unwrap_or_default();
+    text.parse().map(Some).map_err(|_| format!("its reconnect timeout is `{text}`"))
+}
+
+/// Writes an interface for `vf`. What an element in its place says beyond an [`Interface`] (the
+/// guest's PCI address, an MTU, a boot order) is carried over from `former`.
+pub(super) fn write(
+    interface: &Interface,
+    vf: Vf,
+    former: Option<(&Document<'_>, Node<'_, '_>)>,
+) -> Result<Element> {
+    let text = |path: &PathBuf| {
+        let unfit = || Error::Unfit(Finding::Path { path: path.clone(), why: "XML can hold UTF-8 only" });
+        path.to_str().map(str::to_owned).ok_or_else(unfit)
+    };
+    let (kind, source) = match &interface.source {
+        Source::VhostUser { socket, role } => {
+            let mode = if *role == Role::Server { "server" } else { "client" };
+            let source =
+                Element::new("source").with("type", "unix").with("path", &text(socket)?).with("mode", mode);
+            let source = match role {
+                Role::Client { reconnect: Some(seconds) } => {
+                    source.holding(Element::new("reconnect").with("enabled", "yes").with("timeout", seconds))
+                }
+                _ => source,
+            };
+            ("vhostuser", source)
+        }
+        Source::Vdpa { device } => ("vdpa", Element::new("source").with("dev", &text(device)?)),
+    };
+    let mut element = Element::new("interface")
+        .with("type", kind)
+        .holding(Element::new("mac").with("address", &interface.mac))
+        .holding(source)
+        .holding(Element::new("model").with("type", "virtio"));
+    let driver = driver(interface, former);
+    if !driver.is_bare() {
+        element = element.holding(driver);
+    }
+    element = element.holding(Element::new("alias").with("name", &Alias(vf)));
+    if let Some((document, former)) = former {
+        for node in
+            former.children().filter(|node| node.is_element() && !CHILDREN.contains(&node.tag_name().name()))
+        {
+            element = element.holding_verbatim(document.verbatim(node));
+        }
+    }
+    Ok(element)
+}
+
+fn driver(interface: &Interface, former: Option<(&Document<'_>, Node<'_, '_>)>) -> Element {
+    let mut driver = Element::new("driver");
+    if interface.queues.get() > 1 {
+        driver = driver.with("queues", &interface.queues);
+    }
+    for (name, ring) in [("rx_queue_size", interface.rx_ring), ("tx_queue_size", interface.tx_ring)] {
+        if let Some(size) = ring {
+            driver = driver.with(name, &size);
+        }
+    }
+    if interface.page_per_vq {
+        driver = driver.with("page_per_vq", "on");
+    }
+    let Some((document, former)) =
+        former.and_then(|(document, node)| Some((document, child(node, "driver")?)))
+    else {
+        return driver;
+    };
+    for attribute in former.attributes().filter(|attribute| !DRIVER.contains(&attribute.name())) {
+        driver = driver.with_verbatim(document.slice(attribute.range()));
+    }
+    former
+        .children()
+        .filter(Node::is_element)
+        .fold(driver, |driver, node| driver.holding_verbatim(document.verbatim(node)))
+}

@@ -1,0 +1,269 @@
+//! What goes into a domain's XML comes out without a trace, whatever the document looks like.
+
+use proptest::prelude::*;
+use vdpa_hw::{MacAddress, PciAddress, Vf};
+use vdpa_vm::{Interface, Role, Source, xml};
+
+const INSTALLED: &str = include_str!("../fixtures/cx6.1.xml");
+/// As the reference how-to ends: the NIC in `<qemu:commandline>`, memory shared by its NUMA cell.
+const RUNNING: &str = include_str!("../fixtures/cx6.1-running.xml");
+
+fn vf(n: u16) -> Vf {
+    Vf::new(PciAddress::new(0, 0x43, 0, 0).unwrap(), n)
+}
+
+fn interface(n: u8, source: Source) -> Interface {
+    Interface {
+        queues: 2.try_into().unwrap(),
+        rx_ring: Some(1024),
+        page_per_vq: true,
+        ..Interface::new(MacAddress::new([0xe4, 0x11, 0x22, 0x33, 0x55, 0x60 + n]), source)
+    }
+}
+
+fn client(n: u8) -> Interface {
+    let socket = format!("/run/vdpa/vf{n}.sock").into();
+    interface(n, Source::VhostUser { socket, role: Role::Client { reconnect: Some(1) } })
+}
+
+#[test]
+fn the_how_tos_domain_gets_an_interface_and_shared_memory() {
+    let wired = xml::attach(INSTALLED, vf(0), &client(0)).unwrap();
+    let added: Vec<_> = wired.lines().filter(|line| !INSTALLED.lines().any(|old| old == *line)).collect();
+    assert_eq!(
+        added,
+        [
+            "    <vdpa:wiring xmlns:vdpa='https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0' created='access'/>",
+            "    <access mode='shared'/>",
+            "    <interface type='vhostuser'>",
+            "      <mac address='e4:11:22:33:55:60'/>",
+            "      <source type='unix' path='/run/vdpa/vf0.sock' mode='client'>",
+            "        <reconnect enabled='yes' timeout='1'/>",
+            "      </source>",
+            "      <driver queues='2' rx_queue_size='1024' page_per_vq='on'/>",
+            "      <alias name='ua-vdpa-0000-43-00-0-vf0'/>",
+        ]
+    );
+    assert_eq!(xml::detach(&wired, vf(0)).unwrap(), INSTALLED);
+}
+
+#[test]
+fn memory_that_is_shared_by_its_cells_is_left_as_it_is() {
+    let wired = xml::attach(RUNNING, vf(0), &client(0)).unwrap();
+    assert!(!wired.contains("vdpa:wiring") && !wired.contains("<access"), "{wired}");
+    assert_eq!(xml::detach(&wired, vf(0)).unwrap(), RUNNING);
+}
+
+#[test]
+fn a_kernel_vdpa_device_leaves_the_memory_as_it_is() {
+    let wanted = interface(0, Source::Vdpa { device: "/dev/vhost-vdpa-0".into() });
+    let wired = xml::attach(INSTALLED, vf(0), &wanted).unwrap();
+    assert!(!wired.contains("<access") && !wired.contains("wiring"), "{wired}");
+    assert_eq!(xml::find(&wired, vf(0)).unwrap(), Some(wanted));
+}
+
+#[test]
+fn what_a_user_added_to_our_interface_survives_a_change_of_it() {
+    let wired = xml::attach(INSTALLED, vf(0), &client(0)).unwrap();
+    let alias = "<alias name='ua-vdpa-0000-43-00-0-vf0'/>";
+    let touched = wired
+        .replace(alias, &format!("{alias}\n      <mtu size=\"9000\" />\n      <boot order='2'/>"))
+        .replace("<driver queues", "<driver iommu='on' queues");
+    let changed = xml::attach(&touched, vf(0), &Interface { rx_ring: None, ..client(0) }).unwrap();
+    assert!(changed.contains("<driver queues='2' page_per_vq='on' iommu='on'/>"), "{changed}");
+    assert!(changed.contains("<mtu size=\"9000\" />") && changed.contains("<boot order='2'/>"), "{changed}");
+}
+
+#[test]
+fn memory_that_someone_else_needs_by_now_stays_shared() {
+    let wired = xml::attach(INSTALLED, vf(0), &client(0)).unwrap();
+    let other =
+        "<interface type='vhostuser'><source type='unix' path='/x' mode='client'/></interface></devices>";
+    let detached = xml::detach(&wired.replace("</devices>", other), vf(0)).unwrap();
+    assert!(detached.contains("<access mode='shared'/>"), "{detached}");
+    assert!(!detached.contains("vdpa:wiring"), "{detached}");
+}
+
+#[test]
+fn what_a_user_put_into_our_memory_backing_stays() {
+    let plain =
+        "<domain>\n  <name>a</name>\n  <memory>1</memory>\n  <vcpu>2</vcpu>\n  <devices/>\n</domain>\n";
+    let wired = xml::attach(plain, vf(0), &client(0)).unwrap();
+    let locked = wired.replace("<access mode='shared'/>", "<access mode='shared'/><locked/>");
+    let detached = xml::detach(&locked, vf(0)).unwrap();
+    assert!(detached.contains("<memoryBacking><locked/>\n  </memoryBacking>"), "{detached}");
+    assert!(!detached.contains("access") && detached.contains("<devices/>"), "{detached}");
+}
+
+#[test]
+fn an_interface_that_was_changed_beyond_us_is_named() {
+    let wired = xml::attach(INSTALLED, vf(0), &client(0)).unwrap();
+    let error = xml::find(&wired.replace("type='vhostuser'", "type='bridge'"), vf(0)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "interface ua-vdpa-0000-43-00-0-vf0 was changed by hand: its type is `bridge`"
+    );
+}
+
+#[test]
+fn a_misfit_is_refused() {
+    let taken = Interface { mac: "52:54:00:8d:b6:8e".parse().unwrap(), ..client(0) };
+    let error = xml::attach(INSTALLED, vf(0), &taken).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "52:54:00:8d:b6:8e is already the MAC of the interface 52:54:00:8d:b6:8e of type bridge"
+    );
+}
+
+/// White space, comments and the like between elements.
+fn between() -> impl Strategy<Value = String> {
+    let one = prop_oneof![
+        8 => Just("\n  ".to_owned()),
+        2 => Just(String::new()),
+        2 => "[ \t\n]{1,4}".prop_map(|s| s),
+        2 => Just("\n  <!-- </devices> <metadata> -->".to_owned()),
+        1 => Just("<?pi <devices/> ?>".to_owned()),
+    ];
+    prop::collection::vec(one, 1..3).prop_map(|parts| parts.concat())
+}
+
+/// An element with these children, or an empty-element tag.
+fn element(name: &'static str, children: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    let attributes = prop_oneof![
+        Just(""),
+        Just(" a=\"'>'\""),
+        Just("\n  b = '\"/>&lt;'  "),
+        Just(" xmlns:q='urn:q' q:c=''")
+    ];
+    let full = (children, between()).prop_map(|(children, tail)| (children + &tail, false));
+    let content = prop_oneof![4 => full, 1 => Just((String::new(), true)), 1 => Just((String::new(), false))];
+    (attributes, content)
+        .prop_map(move |(attributes, (content, is_empty))| {
+            if is_empty {
+                format!("<{name}{attributes}/>")
+            } else {
+                format!("<{name}{attributes}>{content}</{name} >")
+            }
+        })
+        .boxed()
+}
+
+fn list(of: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    prop::collection::vec((between(), of), 0..4)
+        .prop_map(|items| items.into_iter().map(|(between, item)| between + &item).collect())
+        .boxed()
+}
+
+fn maybe(of: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    prop_oneof![3 => (between(), of).prop_map(|(between, item)| between + &item), 2 => Just(String::new())]
+        .boxed()
+}
+
+/// Domain documents that may share their memory and have no vhost-user device yet.
+fn documents() -> impl Strategy<Value = String> {
+    let device = prop_oneof![
+        Just("<interface type='bridge'><mac address='52:54:00:8d:b6:8e'/></interface>".to_owned()),
+        Just("<disk><source file=\"a&amp;&#x41;\"/><![CDATA[ </devices> ]]></disk>".to_owned()),
+        Just("<emulator>/usr/bin/&who;</emulator>".to_owned()),
+    ];
+    let backing = prop_oneof![
+        Just("<hugepages/>".to_owned()),
+        Just("<locked/>".to_owned()),
+        Just("<source type='file'/>".to_owned()),
+        Just("<access mode='shared'/>".to_owned()),
+    ];
+    let cell =
+        prop_oneof![Just("<cell id='0'/>".to_owned()), Just("<cell id='0' memAccess='shared'/>".to_owned())];
+    let metadata =
+        prop_oneof![Just("<o:os xmlns:o='urn:o'>x</o:os>".to_owned()), Just("<p xmlns='urn:p'/>".to_owned())];
+    let heads = prop_oneof![
+        Just(""),
+        Just("\u{feff}"),
+        Just("<?xml version='1.0' encoding='UTF-8'?>\n"),
+        Just("<!-- <domain> -->\n\n"),
+    ];
+    let once = |of: BoxedStrategy<String>| {
+        prop::collection::vec((between(), of), 0..2)
+            .prop_map(|items| items.into_iter().map(|(between, item)| between + &item).collect())
+            .boxed()
+    };
+    let parts = (
+        maybe(element("metadata", once(metadata.boxed()))),
+        maybe(Just("<memory unit='GiB'>8</memory>".to_owned()).boxed()),
+        maybe(element("memoryBacking", once(backing.boxed()))),
+        maybe(
+            Just("<cpu><numa>".to_owned())
+                .prop_flat_map(move |open| {
+                    prop::collection::vec(cell.clone(), 0..3)
+                        .prop_map(move |cells| format!("{open}{}</numa></cpu>", cells.concat()))
+                })
+                .boxed(),
+        ),
+        maybe(element("devices", list(device.boxed()))),
+        between(),
+    );
+    (heads, any::<bool>(), any::<bool>(), parts).prop_map(|(head, name_last, crlf, parts)| {
+        let (metadata, memory, backing, cpu, devices, tail) = parts;
+        let name = "\n  <name>a</name> <!-- the name --><vcpu>4</vcpu>";
+        let (first, last) = if name_last { ("", name) } else { (name, "") };
+        let doctype = "<!DOCTYPE domain [<!ENTITY who 'qemu'> <!-- <devices/> -->]>\n";
+        let text = format!("{head}{doctype}<domain type='kvm'>{first}{metadata}{memory}{backing}{cpu}{devices}{last}{tail}</domain>\n");
+        if crlf { text.replace('\n', "\r\n") } else { text }
+    })
+}
+
+fn interfaces(n: u8) -> impl Strategy<Value = Interface> {
+    let sources = prop_oneof![
+        Just(Source::VhostUser { socket: format!("/run/a'b&<{n}>\".sock").into(), role: Role::Server }),
+        (prop::option::of(1u32..60)).prop_map(move |reconnect| {
+            Source::VhostUser { socket: format!("/run/é{n}").into(), role: Role::Client { reconnect } }
+        }),
+        Just(Source::Vdpa { device: format!("/dev/vhost-vdpa-{n}").into() }),
+    ];
+    let ring = || prop::option::of(prop_oneof![Just(256u16), Just(512), Just(1024)]);
+    (sources, 1u16..5, ring(), ring(), any::<bool>()).prop_map(
+        move |(source, queues, rx_ring, tx_ring, page_per_vq)| {
+            let queues = queues.try_into().unwrap();
+            Interface { source, queues, rx_ring, tx_ring, page_per_vq, mac: client(n).mac }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn attach_then_detach_is_nothing(document in documents(), wanted in interfaces(0)) {
+        let wired = xml::attach(&document, vf(0), &wanted).unwrap();
+        prop_assert_eq!(xml::find(&wired, vf(0)).unwrap(), Some(wanted.clone()));
+        prop_assert_eq!(&xml::attach(&wired, vf(0), &wanted).unwrap(), &wired, "twice is once");
+        prop_assert_eq!(&xml::detach(&wired, vf(0)).unwrap(), &document, "by way of {}", wired);
+        prop_assert_eq!(&xml::detach(&document, vf(0)).unwrap(), &document);
+    }
+
+    #[test]
+    fn two_vfs_leave_in_any_order(document in documents(), a in interfaces(0), b in interfaces(1), first in 0u16..2) {
+        let one = xml::attach(&document, vf(0), &a).unwrap();
+        let two = xml::attach(&one, vf(1), &b).unwrap();
+        prop_assert_eq!(xml::interfaces(&two).unwrap(), [(vf(0), a), (vf(1), b.clone())]);
+        let left = xml::detach(&two, vf(first)).unwrap();
+        prop_assert_eq!(xml::interfaces(&left).unwrap().len(), 1);
+        prop_assert_eq!(&xml::detach(&left, vf(1 - first)).unwrap(), &document, "by way of {} and {}", two, left);
+    }
+
+    #[test]
+    fn a_change_leaves_everything_else(document in documents(), a in interfaces(0), b in interfaces(0)) {
+        let wired = xml::attach(&document, vf(0), &a).unwrap();
+        let changed = xml::attach(&wired, vf(0), &b).unwrap();
+        prop_assert_eq!(xml::find(&changed, vf(0)).unwrap(), Some(b));
+        prop_assert_eq!(&xml::detach(&changed, vf(0)).unwrap(), &document, "by way of {} and {}", wired, changed);
+    }
+
+    #[test]
+    fn no_text_panics(text in ".{0,80}", cut in 0usize..4000) {
+        let _ = xml::attach(&text, vf(0), &client(0));
+        let cut = INSTALLED.char_indices().map(|(at, _)| at).take_while(|at| *at <= cut).last().unwrap_or(0);
+        prop_assert!(xml::attach(&INSTALLED[..cut], vf(0), &client(0)).is_err());
+        prop_assert!(xml::detach(&INSTALLED[..cut], vf(0)).is_err());
+    }
+}
