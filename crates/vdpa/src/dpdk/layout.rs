@@ -24,6 +24,7 @@ use vdpa_hw::Vf;
 
 use super::Spec;
 use super::process::ProcessId;
+use super::socket::is_listening;
 use crate::error::{Error, Result};
 
 /// The longest path of a Unix socket in bytes: `sun_path` less its NUL, unix(7). DPDK cuts longer ones.
@@ -136,9 +137,25 @@ impl Home {
         write_json(&self.spec_path(), spec)
     }
 
-    /// Removes the directory and all in it.
+    /// Removes the directory and all in it, but a vhost-user socket on which somebody listens: our
+    /// processes have gone, so it is a QEMU's that waits for its datapath to come back (client mode), or
+    /// none of our business.
     pub(super) fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.path) {
+        let remove = || -> io::Result<()> {
+            if !is_listening(&self.socket()).unwrap_or(false) {
+                return fs::remove_dir_all(&self.path);
+            }
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true if entry.file_name() == "vhost" => {}
+                    true => fs::remove_dir_all(entry.path())?,
+                    false => fs::remove_file(entry.path())?,
+                }
+            }
+            Ok(())
+        };
+        match remove() {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(Error::io(format!("remove {}", self.path.display()))(error))
             }

@@ -40,6 +40,7 @@ mod layout;
 mod notify;
 mod process;
 mod program;
+mod socket;
 mod spec;
 mod supervise;
 mod systemd;

@@ -1,8 +1,7 @@
 //! The supervisor: the process around one dpdk-vdpa, from its start to its end.
 
-use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream as BlockingStream;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::layout::{Home, Processes};
 use super::notify::Notifier;
 use super::process::ProcessId;
 use super::program::{Program, Sink};
+use super::socket::{self, is_listening};
 use super::{Mode, QueueCounters, Queues, Spec};
 use crate::error::{Error, Result};
 
@@ -82,7 +82,10 @@ impl<'a> Supervisor<'a> {
         };
         let Some(_lock) = home.lock()? else { return Err(Error::AlreadyServed { vf: spec.vf }) };
         end_predecessor(home, limits.stop).await?;
-        clear_leftovers(home, &spec)?;
+        home.check_socket_paths()?;
+        if spec.mode == Mode::Server {
+            socket::clear_stale(&home.socket())?;
+        }
         let _ = std::fs::remove_file(home.control_socket());
         let program = Program::start(&spec, home, sink)?;
         home.record_processes(&Processes {
@@ -227,79 +230,5 @@ async fn end_predecessor(home: &Home, grace: Duration) -> Result<()> {
     match program.end(grace).await {
         Ok(_) => Ok(()),
         Err(error) => Err(Error::io(format!("end the former dpdk-vdpa, process {}", program.pid))(error)),
-    }
-}
-
-/// Removes what a killed predecessor left behind, once it is sure that nobody uses it.
-///
-/// The program refuses to start on an existing path. A socket is stale only if nobody listens on it, and
-/// that only a connect proves.
-fn clear_leftovers(home: &Home, spec: &Spec) -> Result<()> {
-    home.check_socket_paths()?;
-    let path = home.socket();
-    if spec.mode == Mode::Client {
-        return Ok(());
-    }
-    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
-    if !found.file_type().is_socket() {
-        return Err(Error::SocketTaken { path, why: "it is no socket" });
-    }
-    match BlockingStream::connect(&path) {
-        Ok(_) => Err(Error::SocketTaken { path, why: "another process listens there" }),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            tracing::info!(path = %path.display(), "removing a socket on which nobody listens");
-            std::fs::remove_file(&path)
-                .map_err(Error::io(format!("remove the stale socket {}", path.display())))
-        }
-        Err(error) => Err(Error::io(format!("find out who listens on {}", path.display()))(error)),
-    }
-}
-
-/// Whether a process listens on this socket, by /proc/net/unix: it has the flag `__SO_ACCEPTCON`
-/// (`unix_seq_show` in `net/unix/af_unix.c`).
-fn is_listening(path: &Path) -> Result<bool> {
-    const ACCEPTCON: u32 = 1 << 16;
-    let table = std::fs::read_to_string("/proc/net/unix").map_err(Error::io("read /proc/net/unix"))?;
-    Ok(table.lines().any(|line| {
-        let mut fields = line.split_ascii_whitespace();
-        let flags = fields.nth(3).and_then(|flags| u32::from_str_radix(flags, 16).ok()).unwrap_or(0);
-        flags & ACCEPTCON != 0 && fields.nth(3).is_some_and(|name| Path::new(name) == path)
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn listening_is_told_from_merely_being_there() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("s");
-        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(is_listening(&path).unwrap());
-        drop(listener);
-        assert!(path.exists());
-        assert!(!is_listening(&path).unwrap());
-    }
-
-    #[test]
-    fn only_a_stale_socket_is_cleared_away() {
-        let root = tempfile::tempdir().unwrap();
-        let vf: vdpa_hw::Vf = "0000:43:00.0/vf0".parse().unwrap();
-        let spec = Spec::new(vf, "0000:43:00.2".parse().unwrap(), "/opt/dpdk-vdpa");
-        let home = Home::of(root.path(), vf);
-        home.create(&spec, None).unwrap();
-        let clear = |spec: &Spec| clear_leftovers(&home, spec);
-        clear(&spec).unwrap();
-        let listener = std::os::unix::net::UnixListener::bind(home.socket()).unwrap();
-        assert!(matches!(clear(&spec), Err(Error::SocketTaken { .. })));
-        drop(listener);
-        clear(&Spec { mode: Mode::Client, ..spec.clone() }).unwrap();
-        assert!(home.socket().exists(), "in client mode the socket is QEMU's");
-        clear(&spec).unwrap();
-        assert!(!home.socket().exists());
-        std::fs::write(home.socket(), "precious").unwrap();
-        assert!(matches!(clear(&spec), Err(Error::SocketTaken { .. })));
-        assert!(home.socket().exists());
     }
 }

@@ -32,6 +32,8 @@ async fn the_contract_holds_for_the_real_program() {
     contract::dpdk::lifecycle(&fixture.host(), &Fixture::spec(0)).await;
     contract::dpdk::two_vfs_do_not_meet(&fixture.host(), &Fixture::spec(0), &Fixture::spec(1)).await;
     contract::dpdk::a_second_start_is_refused(&fixture.host(), &Fixture::spec(0)).await;
+    let nowhere = Spec { device: "0000:43:01.7".parse().unwrap(), ..Fixture::spec(0) };
+    contract::dpdk::an_unknown_device_leaves_nothing(&fixture.host(), &nowhere).await;
     assert_eq!(fs::read_dir(fixture.runtime_dir()).unwrap().count(), 0, "a directory was left behind");
 }
 
@@ -151,6 +153,14 @@ async fn a_client_waits_for_qemu_and_connects_when_it_listens() {
     let connected = tokio::time::timeout(Duration::from_secs(20), qemu.accept()).await;
     connected.expect("dpdk-vdpa connects within its reconnect interval").unwrap();
     host.stop(spec.vf).await.unwrap();
+    assert_eq!(host.observe(spec.vf).await.unwrap(), None);
+    // A guest that runs on keeps its socket, and a datapath that comes back finds it.
+    host.start(&spec).await.unwrap();
+    let connected = tokio::time::timeout(Duration::from_secs(20), qemu.accept()).await;
+    connected.expect("the next one connects too").unwrap();
+    drop(qemu);
+    host.stop(spec.vf).await.unwrap();
+    assert_eq!(fs::read_dir(fixture.runtime_dir()).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -162,6 +172,7 @@ async fn a_socket_that_somebody_serves_is_left_alone() {
     let theirs = tokio::net::UnixListener::bind(&socket).unwrap();
     let text = host.start(&spec).await.unwrap_err().to_string();
     assert!(text.contains("another process listens there"), "{text}");
+    UnixStream::connect(&socket).expect("it is still theirs");
     drop(theirs);
 }
 
