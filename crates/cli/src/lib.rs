@@ -1,1 +1,26 @@
-//! One command from a bare ConnectX-6 Dx to virtual machines on its hardware datapath, and back.
+//! The engine behind the `vdpa` command, and the command itself.
+//!
+//! `vdpa` is thin: it turns a host file into statements about the host ([`step`]), looks at which of
+//! them hold ([`observe`]), makes the others true ([`enforce`]) in stages ([`plan`], [`engine`]), and
+//! writes down first what was there before ([`receipt`]). Only this crate knows two layers at once, and
+//! only [`report`] prints.
+
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod enforce;
+pub mod engine;
+mod error;
+pub mod guard;
+pub mod host;
+pub mod lock;
+pub mod observe;
+pub mod plan;
+pub mod receipt;
+pub mod report;
+pub mod setup;
+pub mod step;
+pub mod teardown;
+pub mod view;
+
+pub use error::Error;

@@ -1,0 +1,192 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use vdpa_hw::{NetdevName, PciAddress};
+use vdpa_ovs::BridgeName;
+
+use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
+use crate::guard::Guard;
+use crate::host::HOST_FILE;
+
+/// From a bare ConnectX-6 Dx to virtual machines on its hardware datapath, and back.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vdpa setup --simulate                         try it on a simulated host; changes nothing real
+  vdpa plan                                     what `setup` would change for /etc/vdpa/host.toml
+  sudo vdpa setup --pci 0000:43:00.0 --vfs 2    the simple case without a host file
+  sudo vdpa setup --config host.toml            the host as the file says
+  vdpa status --json                            every statement, for a program
+  sudo vdpa teardown                            back to what was there before
+
+Exit codes: 0 done, 1 failed and the host is as it was, 2 usage or configuration,
+3 failed and not everything could be restored: what remains is listed.";
+
+const HOST_FILE_HELP: &str = "\
+A host file (/etc/vdpa/host.toml):
+  [bridge]
+  name = \"ovs-sriov\"              # made if missing; other bridges are never touched
+
+  [[nic]]
+  pci = \"0000:43:00.0\"            # or netdev = \"enp67s0f0\"
+  vfs = 2
+
+  [[nic.vf]]
+  index = 0
+  mac = \"e4:11:22:33:55:60\"       # left out: derived from the card's permanent address
+  trust = false                   # left out: as the driver has it
+  datapath = \"dpdk\"               # dpdk (vhost-user) | kernel (vhost-vdpa) | none
+  queues = 8
+  vm = \"cx6.1\"                    # the libvirt domain to wire it into
+
+  [dpdk]                          # all of it optional
+  program = \"/usr/local/bin/dpdk-vdpa\"
+  hugepages = true                # false: ordinary memory, memory_mb of it
+  eal_args = [\"-l\", \"4\"]
+  group = \"libvirt-qemu\"          # who may open the sockets
+
+  [libvirt]
+  uri = \"qemu:///system\"
+
+Examples:
+  vdpa setup --simulate
+  sudo vdpa setup --config host.toml
+  sudo vdpa setup --netdev enp67s0f0 --vfs 4 --datapath kernel
+  sudo vdpa setup --force management-traffic";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the host what the host file says; on failure, restore what was there.
+    #[command(after_help = HOST_FILE_HELP)]
+    Setup(Setup),
+    /// Show what `setup` would change, statement by statement; touches nothing.
+    #[command(after_help = "Examples:\n  vdpa plan --simulate\n  vdpa plan --config host.toml --detailed-exitcode; echo $?")]
+    Plan(Plan),
+    /// Show every statement and whether it holds now; exit code 1 if one does not.
+    #[command(after_help = "Examples:\n  vdpa status\n  vdpa status --json | jq '.statements[] | select(.holds | not)'")]
+    Status(Wanted),
+    /// Bring back what was there before `setup`.
+    #[command(after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since")]
+    Teardown(Teardown),
+    /// Run a dpdk-vdpa process and see to it; started by `setup`.
+    #[command(hide = true)]
+    Supervise {
+        /// The process's directory.
+        directory: PathBuf,
+    },
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Work on a simulated host (the reference document's host 105), kept in DIR between commands
+    /// [default DIR: $XDG_STATE_HOME/vdpa/simulated].
+    #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option, reason = "absent, without a value and with one are three things")]
+    pub simulate: Option<Option<PathBuf>>,
+    /// On a simulated host: let the N-th operation fail, to see what happens then.
+    #[arg(long, global = true, value_name = "N", requires = "simulate", value_parser = clap::value_parser!(u64).range(1..))]
+    pub fail_at: Option<u64>,
+    /// Where ovsdb-server listens.
+    #[arg(long, global = true, value_name = "SOCKET", default_value = vdpa_ovs::DEFAULT_SOCKET)]
+    pub ovsdb: PathBuf,
+    /// Say what is done on the way (-v), and what is sent (-vv), on standard error.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What the host should be: a host file, or a single card by flags.
+#[derive(Debug, Args)]
+pub struct Wanted {
+    /// The host file [default: /etc/vdpa/host.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Instead of a host file: the card, by the PCI address of its PF.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["config", "netdev"], requires = "vfs")]
+    pub pci: Option<PciAddress>,
+    /// Instead of a host file: the card, by the name of its network device.
+    #[arg(long, value_name = "NAME", conflicts_with = "config", requires = "vfs")]
+    pub netdev: Option<NetdevName>,
+    /// How many VFs the card is to have.
+    #[arg(long, value_name = "N", conflicts_with = "config", value_parser = clap::value_parser!(u16).range(1..))]
+    pub vfs: Option<u16>,
+    /// The bridge [default: ovs-sriov].
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub bridge: Option<BridgeName>,
+    /// The datapath of every VF: dpdk, kernel or none [default: none].
+    #[arg(long, value_name = "KIND", conflicts_with = "config")]
+    pub datapath: Option<Datapath>,
+}
+
+/// Options of `setup`.
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// What the host should be.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Go on although this guard objects; may be given more than once.
+    #[arg(long, value_name = "GUARD")]
+    pub force: Vec<Guard>,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// What the host should be.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// Exit with 10 where there is something to change.
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Options of `teardown`.
+#[derive(Debug, Args)]
+pub struct Teardown {
+    /// Go on although this guard objects; may be given more than once.
+    #[arg(long, value_name = "GUARD")]
+    pub force: Vec<Guard>,
+}
+
+impl Wanted {
+    /// What the host should be: by flags, by the file named, or by the usual one. On a simulated host without
+    /// any, what the reference document makes of it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for what cannot be.
+    pub fn host_file(&self, simulated: bool) -> Result<HostFile, ConfigError> {
+        let name = self.pci.map(NicName::Pci).or_else(|| self.netdev.clone().map(NicName::Netdev));
+        match (name, self.vfs, &self.config) {
+            (Some(name), Some(vfs), _) => Ok(HostFile::single(name, vfs, self.bridge.clone(), self.datapath.unwrap_or_default())),
+            (None, Some(vfs), _) => Err(ConfigError {
+                message: format!("--vfs {vfs} without a card"),
+                place: None,
+                hint: "name it with `--pci 0000:43:00.0` or `--netdev enp67s0f0`".to_owned(),
+            }),
+            (_, _, Some(path)) => config::read(path),
+            _ if simulated => config::parse(Path::new("host 105"), HOST_FILE),
+            _ => config::read(Path::new(config::DEFAULT_PATH)),
+        }
+    }
+
+    /// Whether nothing is said about the host.
+    pub fn is_silent(&self) -> bool {
+        self.config.is_none() && self.pci.is_none() && self.netdev.is_none() && self.vfs.is_none()
+    }
+}

@@ -1,0 +1,119 @@
+//! The commands: flags in, exit code out, the engine in between.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::args::{Cli, Command, Common};
+use crate::engine::{Failure, Run, Stop};
+use crate::error::Error;
+use crate::host::{Access, Host, SimulatedHost, real};
+use crate::receipt::Drawer;
+use crate::report::{Outcome, Output};
+
+mod plan;
+mod setup;
+mod status;
+mod supervise;
+mod teardown;
+
+/// What every command has at hand.
+struct Session {
+    common: Common,
+    output: Output,
+    stop: Stop,
+}
+
+/// Carries out a command.
+pub async fn run(cli: Cli) -> ExitCode {
+    let began = Instant::now();
+    let name = match &cli.command {
+        Command::Supervise { directory } => return supervise::run(directory).await,
+        Command::Setup(_) => "setup",
+        Command::Plan(_) => "plan",
+        Command::Status(_) => "status",
+        Command::Teardown(_) => "teardown",
+    };
+    let output = Output::new(cli.common.json, cli.common.simulate.is_some());
+    let session = Session { common: cli.common, output, stop: Stop::default() };
+    let result = match &cli.command {
+        Command::Setup(options) => setup::run(&session, options).await,
+        Command::Plan(options) => plan::run(&session, options).await,
+        Command::Status(wanted) => status::run(&session, wanted).await,
+        Command::Teardown(options) => teardown::run(&session, options).await,
+        Command::Supervise { .. } => unreachable!("returned above"),
+    };
+    let mut outcome = result.unwrap_or_else(|failure| {
+        session.output.error(&failure.error, failure.restored.as_ref());
+        Outcome::failed(name, &failure)
+    });
+    outcome.simulated = session.common.simulate.is_some();
+    outcome.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    outcome.notes.extend(session.output.notes());
+    session.output.document(&outcome);
+    ExitCode::from(outcome.exit_code)
+}
+
+impl Session {
+    /// The simulated host, if one is asked for.
+    fn simulation(&self) -> Result<Option<SimulatedHost>, Error> {
+        let Some(directory) = &self.common.simulate else { return Ok(None) };
+        let host = SimulatedHost::open(&directory.clone().unwrap_or_else(default_directory))?;
+        if let Some(at) = self.common.fail_at {
+            host.fail_at(at);
+        }
+        Ok(Some(host))
+    }
+
+    /// The host that the command works on; `access` is needed only for the real one.
+    fn host(&self, access: &Access) -> Result<Host, Error> {
+        match self.simulation()? {
+            Some(simulated) => Ok(simulated.host()),
+            None => real(access),
+        }
+    }
+
+    fn run<'a>(&'a self, host: &'a Host) -> Run<'a> {
+        Run { host, report: &self.output, stop: &self.stop }
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.common.simulate.is_some()
+    }
+
+    /// Where the receipt is: it says how the host is reached.
+    fn drawer(&self) -> Drawer {
+        Drawer::new(&self.run_directory())
+    }
+
+    fn run_directory(&self) -> PathBuf {
+        match &self.common.simulate {
+            Some(directory) => directory.clone().unwrap_or_else(default_directory),
+            None => PathBuf::from(crate::host::RUN),
+        }
+    }
+
+    /// From now on Ctrl-C, SIGTERM and a lost terminal let the stage at work end and the host be restored.
+    fn listen_for_signals(&self) {
+        use tokio::signal::unix::{SignalKind, signal};
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let Ok(mut signals) = signal(kind) else { continue };
+            let stop = self.stop.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    stop.request();
+                }
+            });
+        }
+    }
+}
+
+/// A simulated host is kept with the user's state, as the XDG Base Directory Specification has it.
+fn default_directory() -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/".into())).join(".local/state");
+    state.unwrap_or_else(home).join("vdpa/simulated")
+}
+
+/// What every command returns.
+type Result<T = Outcome, E = Failure> = std::result::Result<T, E>;

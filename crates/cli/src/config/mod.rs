@@ -1,0 +1,147 @@
+//! The host file: what the host should be.
+//!
+//! [`HostFile`] is validated whole: once one exists, its parts fit together. What only the host can
+//! tell (is this address a PF, does it allow so many VFs) is checked when a plan is made.
+
+mod parse;
+mod place;
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vdpa_datapath::dpdk::Memory;
+use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
+use vdpa_ovs::BridgeName;
+use vdpa_vm::DomainName;
+
+pub(crate) use parse::parse;
+pub use parse::read;
+pub use place::{ConfigError, Place};
+
+/// Where the host file lies unless a flag says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/vdpa/host.toml";
+
+/// The bridge that gets made where the host file names none.
+pub const DEFAULT_BRIDGE: &str = "ovs-sriov";
+
+/// What a host should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostFile {
+    /// The OVS bridge that the uplinks and representors become ports of.
+    pub bridge: BridgeName,
+    /// The cards' ports, by PF.
+    pub nics: Vec<Nic>,
+    /// How dpdk-vdpa processes are run.
+    pub dpdk: Dpdk,
+    /// Where the domains are.
+    pub libvirt: Libvirt,
+}
+
+/// One physical function and its VFs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Nic {
+    /// Which one.
+    pub pf: NicName,
+    /// Its VFs, from 0 on, each of them described.
+    pub vfs: Vec<VfSpec>,
+}
+
+/// How a host file names a PF.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NicName {
+    /// By its PCI address.
+    Pci(PciAddress),
+    /// By the name of its network device.
+    Netdev(NetdevName),
+}
+
+impl std::fmt::Display for NicName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pci(address) => address.fmt(f),
+            Self::Netdev(name) => name.fmt(f),
+        }
+    }
+}
+
+/// What one VF should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VfSpec {
+    /// Its index.
+    pub index: VfIndex,
+    /// Its MAC; left out, it is derived from the card's permanent address.
+    pub mac: Option<MacAddress>,
+    /// Whether it may change its MAC and go promiscuous; left out, as the driver has it.
+    pub trust: Option<bool>,
+    /// Who serves its virtio queues.
+    pub datapath: Datapath,
+    /// Queue pairs for the VM.
+    pub queues: NonZeroU16,
+    /// The domain that it is wired into.
+    pub vm: Option<DomainName>,
+}
+
+/// Who serves a VF's virtio queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[derive(clap::ValueEnum)]
+pub enum Datapath {
+    /// A dpdk-vdpa process behind a vhost-user socket.
+    Dpdk,
+    /// The kernel, behind `/dev/vhost-vdpa-N`.
+    Kernel,
+    /// Nobody: a plain VF with a network device on the host.
+    #[default]
+    None,
+}
+
+/// How dpdk-vdpa processes are run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dpdk {
+    /// The program's path; left out, `dpdk-vdpa` is looked for where programs are.
+    pub program: Option<PathBuf>,
+    /// Where its memory comes from.
+    pub memory: Memory,
+    /// Further arguments for every process's EAL.
+    pub eal_args: Vec<String>,
+    /// The group that may open the sockets: the one QEMU runs as.
+    pub group: Option<String>,
+}
+
+impl Default for Dpdk {
+    fn default() -> Self {
+        Self { program: None, memory: Memory::HugePages(None), eal_args: Vec::new(), group: None }
+    }
+}
+
+/// Where the domains are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Libvirt {
+    /// libvirt's connection URI.
+    pub uri: String,
+}
+
+impl Default for Libvirt {
+    fn default() -> Self {
+        Self { uri: "qemu:///system".to_owned() }
+    }
+}
+
+impl HostFile {
+    /// The host file of the simple case: one card, every VF alike.
+    pub fn single(pf: NicName, vfs: u16, bridge: Option<BridgeName>, datapath: Datapath) -> Self {
+        let vfs = VfIndex::first(vfs).map(|index| VfSpec { datapath, ..VfSpec::plain(index) }).collect();
+        Self {
+            bridge: bridge.unwrap_or_else(default_bridge),
+            nics: vec![Nic { pf, vfs }],
+            dpdk: Dpdk::default(),
+            libvirt: Libvirt::default(),
+        }
+    }
+}
+
+fn default_bridge() -> BridgeName {
+    DEFAULT_BRIDGE.parse().unwrap_or_else(|error| unreachable!("{DEFAULT_BRIDGE}: {error}"))
+}

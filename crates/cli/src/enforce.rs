@@ -1,0 +1,259 @@
+//! Making statements true.
+
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use vdpa_datapath::dpdk::Spec;
+use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
+use vdpa_eswitch::{DevlinkHandle, Mode, patience};
+use vdpa_hw::{PciAddress, Vf, VfChange, VfIndex};
+use vdpa_ovs::{Change, PortKey, PortName};
+use vdpa_vm::{Interface, Role, Source};
+
+use crate::config::Datapath;
+use crate::error::Error;
+use crate::host::Host;
+use crate::observe::ports_without_ingress;
+use crate::report::Report;
+use crate::step::{Device, KernelDevice, Step, Wiring};
+use crate::view::View;
+
+/// How long a bind may take until the VF's network device is there, named by udev: a driver's probe
+/// takes up to some seconds, and many VFs share the machine.
+const NETDEV_LIMIT: Duration = Duration::from_secs(60);
+
+/// Seconds after which QEMU tries again to reach a datapath that went away.
+const RECONNECT: Option<u32> = Some(2);
+
+/// Slots in the rings of a guest's interface, as in the reference configuration.
+const RING: u16 = 1024;
+
+/// Makes `steps`, which do not depend on each other, true side by side; what concerns Open vSwitch in one
+/// transaction. Gives back those that failed; the others have been tried all the same.
+pub async fn enforce(
+    host: &Host,
+    view: &View<'_>,
+    steps: &[&Step],
+    report: &dyn Report,
+) -> Vec<(Step, Error)> {
+    let (switch, others): (Vec<&Step>, Vec<&Step>) =
+        steps.iter().partition(|step| matches!(step, Step::Bridge { .. } | Step::HwOffload { .. }));
+    let told = async |step: &Step, began: Instant, result: Result<(), Error>| match result {
+        Ok(()) => {
+            report.done(step, began.elapsed());
+            None
+        }
+        Err(error) => {
+            report.failed(step, &error);
+            Some((step.clone(), error))
+        }
+    };
+    let began = Instant::now();
+    let each = futures::future::join_all(others.into_iter().map(async |step| {
+        let result = enforce_one(host, view, step, report).await;
+        told(step, began, result).await
+    }));
+    let together = async {
+        let Some((first, rest)) = switch.split_first() else { return None };
+        let result = enforce_switch(host, view, &switch, report).await;
+        for step in rest.iter().filter(|_| result.is_ok()) {
+            report.done(step, began.elapsed());
+        }
+        told(first, began, result).await
+    };
+    let (each, together) = tokio::join!(each, together);
+    each.into_iter().chain([together]).flatten().collect()
+}
+
+async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Report) -> Result<(), Error> {
+    let missing = || Error::Missing(step.subject());
+    match step {
+        Step::Autoprobe { pf, on } => host.pci.set_autoprobe(*pf, *on).await?,
+        Step::EswitchMode { pf, mode } => set_mode(host, view, *pf, *mode).await?,
+        Step::Vfs { pf, count } => set_vf_count(host, view, *pf, *count).await?,
+        Step::VfAttributes { vf, mac, trust } => {
+            let uplink = view.link(Device::Uplink(vf.pf)).await?.ok_or_else(missing)?;
+            let change = VfChange { mac: Some(*mac), trust: *trust, spoofchk: None };
+            host.links.set_vf_attributes(uplink.index, vf.index, change).await?;
+        }
+        Step::TcOffload { device, on } => {
+            let link = view.link(*device).await?.ok_or_else(missing)?;
+            host.eswitch.set_tc_offload(link.index, *on).await?;
+        }
+        Step::Up { device, up } => {
+            let link = view.link(*device).await?.ok_or_else(missing)?;
+            host.links.set_up(link.index, *up).await?;
+        }
+        Step::Driver { vf, driver } => {
+            let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
+            host.pci.set_driver(address, driver.as_ref()).await?;
+            if driver.is_some() && driver == &view.function(vf.pf).await?.driver {
+                host.links.netdev_of(address, NETDEV_LIMIT).await?;
+            }
+        }
+        Step::Kernel { vf, device } => {
+            let name = DeviceName::of_vf(*vf);
+            if host.kernel.observe(&name).await?.is_some() {
+                host.kernel.delete(&name).await?;
+            }
+            if let Some(device) = device {
+                let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
+                serve(host, address, name, device, report).await?;
+            }
+        }
+        Step::Dpdk { vf, process } => {
+            host.dpdk.stop(*vf).await?;
+            if let Some(process) = process {
+                let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
+                let spec = Spec {
+                    mode: process.mode,
+                    memory: process.memory,
+                    eal_args: process.eal_args.clone(),
+                    ..Spec::new(*vf, address, &process.program)
+                };
+                host.dpdk.start(&spec).await?;
+            }
+        }
+        Step::Wired { domain, vf, wiring } => {
+            let interface = match wiring {
+                Some(wiring) => Some(interface(host, *vf, wiring).await?),
+                None => None,
+            };
+            vdpa_vm::enforce(&*host.domains, domain, *vf, interface.as_ref()).await?;
+        }
+        Step::Bridge { .. } | Step::HwOffload { .. } => {
+            unreachable!("statements about Open vSwitch are enforced together")
+        }
+    }
+    Ok(())
+}
+
+/// Makes a kernel vDPA device on the VF at `address` and gives it to `vhost_vdpa`.
+async fn serve(
+    host: &Host,
+    address: PciAddress,
+    name: DeviceName,
+    device: &KernelDevice,
+    report: &dyn Report,
+) -> Result<(), Error> {
+    let mgmtdev = host.kernel.mgmtdev_of(address).await?.name;
+    let new = NewDevice {
+        mac: device.mac,
+        // One pair is what every driver gives; the limit is named only to have more.
+        max_vqp: (device.queues > NonZeroU16::MIN).then_some(device.queues.get()),
+        ..NewDevice::new(name.clone(), mgmtdev)
+    };
+    let added = host.kernel.add(&new).await?;
+    if let Some(refusal) = added.without_max_vqp {
+        report.warn(&format!("{name} has one queue pair, not {}: {refusal}", device.queues));
+    }
+    host.kernel.bind(&name, Some(BusDriver::VhostVdpa)).await?;
+    host.kernel.char_device(&name, NETDEV_LIMIT).await?;
+    Ok(())
+}
+
+/// Switches the mode, and waits for the uplink and, where there are VFs, their representors.
+async fn set_mode(host: &Host, view: &View<'_>, pf: PciAddress, mode: Mode) -> Result<(), Error> {
+    let count = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+    host.eswitch.set_mode(&DevlinkHandle::from(pf), mode, patience(usize::from(count))).await?;
+    await_devices(host, pf, mode, count).await
+}
+
+/// Sets the number of VFs, by way of none if there are some, and waits for them and their representors.
+async fn set_vf_count(host: &Host, view: &View<'_>, pf: PciAddress, count: u16) -> Result<(), Error> {
+    let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+    if present > 0 {
+        host.pci.set_vf_count(pf, 0, patience(usize::from(present))).await?;
+    }
+    if count > 0 {
+        host.pci.set_vf_count(pf, count, patience(usize::from(count))).await?;
+    }
+    await_devices(host, pf, view.eswitch(pf).await?.mode, count).await
+}
+
+/// Waits until the uplink, and in switchdev mode each VF's representor, is there under its final name.
+async fn await_devices(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> Result<(), Error> {
+    let limit = patience(usize::from(count));
+    host.links.netdev_of(pf, limit).await?;
+    if mode == Mode::Switchdev && count > 0 {
+        let vfs: Vec<VfIndex> = VfIndex::first(count).collect();
+        let found = host.eswitch.await_representors(&DevlinkHandle::from(pf), &vfs, limit).await?;
+        let indexes: Vec<_> = found.vfs.values().map(|representor| representor.index).collect();
+        host.links.settled(&indexes, limit).await?;
+    }
+    Ok(())
+}
+
+/// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
+/// hw-offload does not come into force without.
+async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &dyn Report) -> Result<(), Error> {
+    let Some(bridge) = steps.iter().find_map(|step| match step {
+        Step::Bridge { name, .. } | Step::HwOffload { bridge: name, .. } => Some(name),
+        _ => None,
+    }) else {
+        return Ok(());
+    };
+    let mut change = Change::to(bridge.clone());
+    let mut wants_force = false;
+    for step in steps {
+        change = match step {
+            Step::Bridge { exists: false, .. } => change.absent(),
+            Step::Bridge { ports, .. } => change.present().exactly(named(view, ports).await?),
+            Step::HwOffload { value, in_force, .. } => {
+                wants_force = *in_force;
+                match value {
+                    Some(value) => change.hw_offload(value),
+                    None => change.hw_offload_unset(),
+                }
+            }
+            _ => change,
+        };
+    }
+    host.vswitch.apply(&change).await?;
+    if !wants_force || ports_without_ingress(&View::new(host), bridge).await?.is_empty() {
+        return Ok(());
+    }
+    report.note("hw-offload needs a restart of Open vSwitch: every bridge loses packets for a moment");
+    host.service.restart().await?;
+    // Once more, to wait until what was restarted has taken everything up.
+    host.vswitch.apply(&change).await?;
+    match ports_without_ingress(&View::new(host), bridge).await? {
+        lacking if lacking.is_empty() => Ok(()),
+        lacking => Err(Error::NotInForce(lacking)),
+    }
+}
+
+async fn named(
+    view: &View<'_>,
+    ports: &std::collections::BTreeSet<Device>,
+) -> Result<Vec<(PortKey, PortName)>, Error> {
+    let mut named = Vec::new();
+    for device in ports {
+        let link = view.link(*device).await?.ok_or_else(|| Error::Missing(format!("the network device of {device}")))?;
+        named.push((device.key(), link.name.as_str().parse()?));
+    }
+    Ok(named)
+}
+
+/// The interface that `wiring` means for `vf` now: with the socket or the device that its datapath has.
+///
+/// # Errors
+/// Where the datapath is not there.
+pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface, Error> {
+    let source = match wiring.datapath {
+        Datapath::Dpdk => Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Client { reconnect: RECONNECT } },
+        Datapath::Kernel => {
+            let name = DeviceName::of_vf(vf);
+            Source::Vdpa { device: host.kernel.char_device(&name, NETDEV_LIMIT).await? }
+        }
+        Datapath::None => return Err(Error::Missing(format!("a datapath of {vf}"))),
+    };
+    let ring = (wiring.datapath == Datapath::Dpdk).then_some(RING);
+    Ok(Interface {
+        queues: wiring.queues,
+        rx_ring: ring,
+        tx_ring: ring,
+        page_per_vq: true,
+        ..Interface::new(wiring.mac, source)
+    })
+}

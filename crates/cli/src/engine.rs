@@ -1,0 +1,222 @@
+//! The engine: makes statements true, stage by stage, and brings back what was there before.
+//!
+//! ```text
+//!           compare ──► guards ──► for each stage: observe ─► record ─► enforce ──► verify ─► Applied
+//!                                                                │          │          │
+//!                                                                └──────────┴── error ─┴──► restore
+//! ```
+//!
+//! What was true already is left alone. `restore` enforces the recorded statements in reverse, and then
+//! once more forwards those that still do not hold: what hangs on a VF or an uplink that went and came
+//! back can only be brought back after it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::enforce::enforce;
+use crate::error::Error;
+use crate::host::Host;
+use crate::plan::{Change, compare};
+use crate::receipt::{Befores, Drawer, Phase, Receipt};
+use crate::report::Report;
+use crate::step::Step;
+use crate::view::View;
+
+/// Set when the user wants to stop: the stage at work is finished, then the host is restored.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the engine to stop.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is asked to.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A statement that could not be brought back.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Remains {
+    /// How it read before.
+    pub before: Step,
+    /// How it reads now; `None` where its subject is gone.
+    pub now: Option<Step>,
+    /// Why, where an attempt failed.
+    pub why: Option<String>,
+}
+
+/// What came of bringing the host back.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Restored {
+    /// How many statements had to be brought back.
+    pub of: usize,
+    /// Those that were not.
+    pub remains: Vec<Remains>,
+}
+
+impl Restored {
+    /// Whether the host is as it was.
+    pub fn is_complete(&self) -> bool {
+        self.remains.is_empty()
+    }
+}
+
+/// Why a run failed, and what became of the host.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// What was brought back; `None` where nothing had been changed.
+    pub restored: Option<Restored>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, restored: None }
+    }
+}
+
+/// One run of the engine on a host.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The host.
+    pub host: &'a Host,
+    /// Who is told.
+    pub report: &'a dyn Report,
+    /// Whether the user wants it to stop.
+    pub stop: &'a Stop,
+}
+
+impl Run<'_> {
+    /// Where the host's receipt is.
+    pub fn drawer(&self) -> Drawer {
+        Drawer::new(&self.host.run)
+    }
+
+    /// Makes every statement of `receipt` true, or brings back `befores`, which are how they read now.
+    ///
+    /// # Errors
+    /// [`Failure`] with the first error and what became of the host.
+    pub async fn apply(&self, mut receipt: Receipt, befores: &Befores) -> Result<(), Failure> {
+        let fresh = receipt.begun == 0;
+        receipt.begun = if fresh { 0 } else { receipt.stages.len() };
+        receipt.phase = Phase::Applying;
+        let mut begun = 0;
+        let result = self.stages(&mut receipt, &mut begun).await;
+        let Err(error) = result else { return Ok(()) };
+        if begun == 0 {
+            return Err(error.into());
+        }
+        self.report.restoring(&error);
+        let restored = self.restore(&receipt.stages[..begun], befores).await;
+        if fresh
+            && restored.is_complete()
+            && let Err(error) = self.drawer().empty()
+        {
+            self.report.warn(&error.to_string());
+        }
+        Err(Failure { error, restored: Some(restored) })
+    }
+
+    async fn stages(&self, receipt: &mut Receipt, begun: &mut usize) -> Result<(), Error> {
+        for at in 0..receipt.stages.len() {
+            if self.stop.is_requested() {
+                return Err(Error::Interrupted);
+            }
+            let view = View::new(self.host);
+            let changes = compare(self.host, &view, &receipt.stages[at]).await?;
+            let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
+            if due.is_empty() {
+                continue;
+            }
+            *begun = at + 1;
+            receipt.begun = receipt.begun.max(at + 1);
+            self.drawer().write(receipt)?;
+            self.report.stage(&due);
+            let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
+            let mut errors = enforce(self.host, &view, &steps, self.report).await;
+            self.host.checkpoint()?;
+            if !errors.is_empty() {
+                return Err(errors.swap_remove(0).1);
+            }
+        }
+        self.verify(receipt).await?;
+        receipt.phase = Phase::Applied;
+        receipt.begun = receipt.stages.len();
+        self.drawer().write(receipt)
+    }
+
+    async fn verify(&self, receipt: &Receipt) -> Result<(), Error> {
+        let wanted: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
+        let changes = compare(self.host, &View::new(self.host), &wanted).await?;
+        let untrue: Vec<String> = changes.iter().filter(|change| !change.holds()).map(described).collect();
+        if untrue.is_empty() { Ok(()) } else { Err(Error::Unverified(untrue)) }
+    }
+
+    /// Brings back what `befores` says of the subjects of `stages`; goes on past errors.
+    pub async fn restore(&self, stages: &[Vec<Step>], befores: &Befores) -> Restored {
+        let before = |step: &Step| befores.get(&step.subject()).cloned().flatten();
+        let stages: Vec<Vec<Step>> = stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
+        let mut failed: BTreeMap<String, String> = BTreeMap::new();
+        let mut touched = std::collections::BTreeSet::new();
+        for stage in stages.iter().rev().chain(stages.iter()) {
+            let view = View::new(self.host);
+            let mut due = Vec::new();
+            for step in stage {
+                match compare(self.host, &view, std::slice::from_ref(step)).await {
+                    Ok(changes) => due.extend(changes.into_iter().filter(|change| !change.holds())),
+                    Err(error) => {
+                        failed.insert(step.subject(), error.flat());
+                    }
+                }
+            }
+            // What hangs on a VF or a representor that is not there now can be brought back only forwards.
+            due.retain(|change| change.now.is_some());
+            if due.is_empty() {
+                continue;
+            }
+            touched.extend(due.iter().map(|change| change.wanted.subject()));
+            self.report.stage(&due.iter().collect::<Vec<_>>());
+            let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
+            for (step, error) in enforce(self.host, &view, &steps, self.report).await {
+                failed.insert(step.subject(), error.flat());
+            }
+            if let Err(error) = self.host.checkpoint() {
+                self.report.warn(&error.flat());
+            }
+        }
+        let remains = self.remains(&stages, &failed).await;
+        touched.extend(remains.iter().map(|remains| remains.before.subject()));
+        Restored { of: touched.len(), remains }
+    }
+
+    async fn remains(&self, stages: &[Vec<Step>], failed: &BTreeMap<String, String>) -> Vec<Remains> {
+        let view = View::new(self.host);
+        let mut remains = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for step in stages.iter().flatten().filter(|step| seen.insert(step.subject())) {
+            let why = failed.get(&step.subject()).cloned();
+            match compare(self.host, &view, std::slice::from_ref(step)).await.map(|mut changes| changes.remove(0)) {
+                Ok(change) if change.holds() => {}
+                Ok(change) => remains.push(Remains { before: change.wanted, now: change.now, why }),
+                Err(error) => {
+                    remains.push(Remains { before: step.clone(), now: None, why: Some(why.unwrap_or_else(|| error.flat())) });
+                }
+            }
+        }
+        remains
+    }
+}
+
+/// `subject: now → wanted`.
+pub fn described(change: &Change) -> String {
+    let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+    format!("{}: {now} → {}", change.wanted.subject(), change.wanted.value())
+}

@@ -1,0 +1,207 @@
+//! What can go wrong in a command, and what it means for the exit code.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use vdpa_hw::{PciAddress, VfIndex};
+
+use crate::config::{ConfigError, NicName};
+use crate::guard::Objection;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The host file or a flag cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The host file names a network device that is not there.
+    #[error("no PCI function has a network device {0}")]
+    NoNetdev(vdpa_hw::NetdevName),
+    /// The host file asks for more VFs than the firmware allows.
+    #[error("{nic} is to have {asked} VFs and its firmware allows {total}")]
+    TooManyVfs {
+        /// The card as the host file names it.
+        nic: NicName,
+        /// How many are asked for.
+        asked: u16,
+        /// `sriov_totalvfs`.
+        total: u16,
+    },
+    /// Two cards of the host file are one.
+    #[error("{first} and {second} are the same function, {pf}")]
+    SameNic {
+        /// One name.
+        first: NicName,
+        /// The other.
+        second: NicName,
+        /// The function.
+        pf: PciAddress,
+    },
+    /// The card's driver tells no permanent MAC to derive a VF's from.
+    #[error("{pf} has no permanent MAC to derive one for VF {vf} from")]
+    NoPermanentMac {
+        /// The PF.
+        pf: PciAddress,
+        /// The VF.
+        vf: VfIndex,
+    },
+    /// Guards object.
+    #[error("{} before anything was changed", count(.0.len(), "guard objects", "guards object"))]
+    Guarded(Vec<Objection>),
+    /// A statement's subject is not there.
+    #[error("{0} is not there")]
+    Missing(String),
+    /// hw-offload is configured, and ovs-vswitchd does not act by it.
+    #[error("hw-offload is set and ovs-vswitchd does not act by it: no ingress qdisc on {}", .0.join(", "))]
+    NotInForce(Vec<String>),
+    /// Everything was done, and some statements do not hold.
+    #[error("{} after everything was done", count(.0.len(), "statement does not hold", "statements do not hold"))]
+    Unverified(Vec<String>),
+    /// Someone changed what `setup` made.
+    #[error("{} since `setup`", count(.0.len(), "statement has changed", "statements have changed"))]
+    Drifted(Vec<String>),
+    /// `teardown` could not bring everything back.
+    #[error("not everything could be restored")]
+    NotRestored,
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+    /// Another `vdpa` is at work.
+    #[error("another vdpa is at work{}", .holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    Locked {
+        /// Its process id.
+        holder: Option<u32>,
+    },
+    /// The receipt cannot be used.
+    #[error("cannot {verb} the receipt {path}: {why}")]
+    Receipt {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A file of ours cannot be used.
+    #[error("cannot use {path}")]
+    Run {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The simulated host's file is not one.
+    #[error("{path} holds no simulated host: {why}")]
+    Simulation {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Open vSwitch's service could not be restarted.
+    #[error("cannot restart Open vSwitch: {0}")]
+    Restart(String),
+    /// A layer's error.
+    #[error(transparent)]
+    Hw(#[from] vdpa_hw::Error),
+    /// A layer's error.
+    #[error(transparent)]
+    Eswitch(#[from] vdpa_eswitch::Error),
+    /// A layer's error.
+    #[error(transparent)]
+    Ovs(#[from] vdpa_ovs::Error),
+    /// A layer's error.
+    #[error(transparent)]
+    Datapath(#[from] vdpa_datapath::Error),
+    /// A layer's error.
+    #[error(transparent)]
+    Vm(#[from] vdpa_vm::Error),
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+impl Error {
+    /// Whether the mistake is in what the user wrote: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::NoNetdev(_) | Self::TooManyVfs { .. } | Self::SameNic { .. } => true,
+            Self::Hw(error) => matches!(error, vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_)),
+            Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
+            _ => false,
+        }
+    }
+
+    /// The error and what it says below, in one line.
+    pub fn flat(&self) -> String {
+        std::iter::once(self.to_string()).chain(self.details()).collect::<Vec<_>>().join(": ")
+    }
+
+    /// The lines below the error: what the kernel or a daemon said, what was seen.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Config(ConfigError { place: Some(place), .. }) => {
+                let caret = " ".repeat(place.column - 1) + "^";
+                vec![format!("--> {place}"), format!("  | {}", place.text), format!("  | {caret}")]
+            }
+            Self::Guarded(objections) => objections.iter().map(ToString::to_string).collect(),
+            Self::Unverified(lines) | Self::Drifted(lines) => lines.clone(),
+            _ => {
+                let mut lines = Vec::new();
+                let mut source = std::error::Error::source(self);
+                while let Some(cause) = source {
+                    lines.extend(cause.to_string().lines().map(str::to_owned));
+                    source = cause.source();
+                }
+                lines
+            }
+        }
+    }
+
+    /// What to type or look at next.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Config(error) => return Some(error.hint.clone()),
+            Self::NoNetdev(_) => "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address",
+            Self::TooManyVfs { nic, total, .. } => {
+                return Some(format!(
+                    "lower `vfs` to {total}, or raise NUM_OF_VFS: `mstconfig -d {nic} set NUM_OF_VFS=N` and reboot"
+                ));
+            }
+            Self::SameNic { .. } => "keep one of the two `[[nic]]` tables",
+            Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
+            Self::Guarded(objections) => {
+                let mut hint = "move what is named away from the card, or override a guard:".to_owned();
+                for guard in objections.iter().map(|objection| objection.guard).collect::<std::collections::BTreeSet<_>>() {
+                    let _ = write!(hint, " `--force {guard}`");
+                }
+                return Some(hint);
+            }
+            Self::NotInForce(_) => "`journalctl -u ovs-vswitchd` and `ovs-vsctl get Open_vSwitch . other_config`",
+            Self::Missing(_) | Self::Unverified(_) => "`vdpa status` shows what holds; `dmesg` may say why",
+            Self::Drifted(_) => "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same",
+            Self::Locked { .. } => "wait until it is done",
+            Self::Receipt { verb: "understand", path, .. } => {
+                return Some(format!("use the vdpa that wrote it, or move {} away and look after the host by hand", path.display()));
+            }
+            Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
+            Self::Simulation { .. } => "name another file with `--simulate=FILE`, or remove this one to start anew",
+            Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
+            Self::Interrupted | Self::NotRestored => return None,
+            Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
+            Self::Hw(vdpa_hw::Error::NotPf(_)) => "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs",
+            Self::Hw(vdpa_hw::Error::Permission { .. }) | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => {
+                "run as root: `sudo vdpa setup`"
+            }
+            Self::Hw(_) => return None,
+            Self::Eswitch(error) => return error.hint(),
+            Self::Ovs(error) => error.hint()?,
+            Self::Datapath(error) => error.hint()?,
+            Self::Vm(error) => return error.hint().map(Into::into),
+        };
+        Some(text.to_owned())
+    }
+}

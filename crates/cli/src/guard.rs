@@ -1,0 +1,143 @@
+//! Guards: what must not be so before the first change is made.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use vdpa_datapath::kernel::DeviceName;
+use vdpa_hw::{PciAddress, Vf, VfIndex};
+use vdpa_vm::Resource;
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::plan::Change;
+use crate::step::{Device, Step};
+use crate::view::View;
+
+/// A guard, by the name with which it is overridden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guard {
+    /// The PF, or a VF that would go, carries traffic of the host itself.
+    ManagementTraffic,
+    /// A VM or another process has a VF open.
+    VfInUse,
+    /// VFs that somebody else made would be removed and made anew.
+    ExistingVfs,
+    /// What `setup` made was changed since by somebody else (`teardown` only).
+    Drift,
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ManagementTraffic => "management-traffic",
+            Self::VfInUse => "vf-in-use",
+            Self::ExistingVfs => "existing-vfs",
+            Self::Drift => "drift",
+        })
+    }
+}
+
+/// What a guard objects to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Objection {
+    /// The guard.
+    pub guard: Guard,
+    /// What it found, naming the object.
+    pub why: String,
+}
+
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.guard, self.why)
+    }
+}
+
+/// Asks every guard that the changes concern, but for those in `forced`.
+///
+/// # Errors
+/// [`Error::Guarded`] with all objections; a layer's error where the host cannot be looked at.
+pub async fn ask(host: &Host, changes: &[Change], forced: &BTreeSet<Guard>) -> Result<(), Error> {
+    let view = View::new(host);
+    let mut objections = Vec::new();
+    for pf in disturbed(changes) {
+        objections.extend(management_traffic(&view, host, pf).await?);
+        objections.extend(vfs_in_use(&view, host, pf).await?);
+    }
+    objections.extend(existing_vfs(changes));
+    objections.retain(|objection| !forced.contains(&objection.guard));
+    if objections.is_empty() { Ok(()) } else { Err(Error::Guarded(objections)) }
+}
+
+/// The PFs whose network device or VFs a change takes away for a while or for good.
+fn disturbed(changes: &[Change]) -> BTreeSet<PciAddress> {
+    let pf = |change: &Change| match change.wanted {
+        Step::Vfs { pf, .. } | Step::EswitchMode { pf, .. } => Some(pf),
+        Step::Driver { vf, .. } if change.now.is_some() => Some(vf.pf),
+        _ => None,
+    };
+    changes.iter().filter_map(pf).collect()
+}
+
+async fn management_traffic(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<Objection>, Error> {
+    let mut objections = Vec::new();
+    let vfs = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.vfs.len());
+    let vfs = (0..u16::try_from(vfs).unwrap_or(u16::MAX)).map(|index| Device::Vf(vdpa_hw::Vf::new(pf, index)));
+    for device in std::iter::once(Device::Uplink(pf)).chain(vfs) {
+        let Some(link) = view.link(device).await? else { continue };
+        let uses = host.links.management_uses(link.index).await?;
+        objections.extend(uses.into_iter().map(|found| Objection {
+            guard: Guard::ManagementTraffic,
+            why: format!("{} ({device}) {found}", link.name),
+        }));
+    }
+    Ok(objections)
+}
+
+async fn vfs_in_use(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<Objection>, Error> {
+    let mut objections = Vec::new();
+    let addresses = view.function(pf).await?.sriov().map(|sriov| sriov.vfs.clone()).unwrap_or_default();
+    if addresses.is_empty() {
+        return Ok(objections);
+    }
+    let mut resources: Vec<Resource> = addresses.iter().copied().map(Resource::Pci).collect();
+    for index in VfIndex::first(u16::try_from(addresses.len()).unwrap_or(u16::MAX)) {
+        let vf = Vf { pf, index };
+        resources.push(Resource::Socket(host.dpdk.socket(vf)));
+        resources.extend(host.kernel.char_device(&DeviceName::of_vf(vf), Duration::ZERO).await.ok().map(Resource::Device));
+    }
+    let held = match vdpa_vm::holders(&*host.domains, &resources).await {
+        // Where there is no libvirt, there are no domains.
+        Err(vdpa_vm::Error::NoLibvirt { .. }) => Vec::new(),
+        held => held?,
+    };
+    objections.extend(held.into_iter().filter(|holder| holder.active).map(|holder| Objection {
+        guard: Guard::VfInUse,
+        why: format!("domain {} runs on {}", holder.domain, holder.resource),
+    }));
+    for address in addresses {
+        objections.extend(host.pci.holders(address).await?.into_iter().map(|holder| Objection {
+            guard: Guard::VfInUse,
+            why: format!(
+                "process {} ({}) has VF {address} open through {}",
+                holder.pid,
+                holder.command,
+                holder.path.display()
+            ),
+        }));
+    }
+    Ok(objections)
+}
+
+fn existing_vfs(changes: &[Change]) -> Vec<Objection> {
+    let objection = |change: &Change| match (&change.now, &change.wanted) {
+        (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => Some(Objection {
+            guard: Guard::ExistingVfs,
+            why: format!("{pf} has {now} VFs, which go before {wanted} are made"),
+        }),
+        _ => None,
+    };
+    changes.iter().filter_map(objection).collect()
+}

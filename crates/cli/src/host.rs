@@ -1,0 +1,82 @@
+//! The host as the engine has it: one trait object a layer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use vdpa_datapath::{DpdkVdpa, KernelVdpa};
+use vdpa_eswitch::Eswitch;
+use vdpa_hw::{Links, Pci};
+use vdpa_ovs::Vswitch;
+use vdpa_vm::Domains;
+
+use crate::error::Error;
+
+mod real;
+mod service;
+mod simulated;
+
+pub use real::{Access, RUN, real};
+pub use simulated::{HOST_FILE, SimulatedHost};
+
+/// A host: real, or simulated.
+#[derive(Clone)]
+pub struct Host {
+    /// PCI functions.
+    pub pci: Arc<dyn Pci>,
+    /// Network devices.
+    pub links: Arc<dyn Links>,
+    /// Eswitches.
+    pub eswitch: Arc<dyn Eswitch>,
+    /// Open vSwitch, by way of its database.
+    pub vswitch: Arc<dyn Vswitch>,
+    /// Open vSwitch, as a service.
+    pub service: Arc<dyn OvsService>,
+    /// Kernel vDPA devices.
+    pub kernel: Arc<dyn KernelVdpa>,
+    /// dpdk-vdpa processes.
+    pub dpdk: Arc<dyn DpdkVdpa>,
+    /// Domains.
+    pub domains: Arc<dyn Domains>,
+    /// Where the lock and the receipt are.
+    pub run: PathBuf,
+    /// What stands behind it, if it is simulated.
+    pub simulation: Option<SimulatedHost>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("run", &self.run).field("simulated", &self.simulation.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Keeps a simulated host as it is now; a real one keeps itself.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where its file cannot be written.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        self.simulation.as_ref().map_or(Ok(()), SimulatedHost::save)
+    }
+
+    /// The dpdk-vdpa program: the configured one, or where programs are.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn dpdk_program(&self, configured: Option<&Path>) -> Result<PathBuf, Error> {
+        match (&self.simulation, configured) {
+            (Some(_), configured) => Ok(configured.unwrap_or(Path::new("/usr/local/bin/dpdk-vdpa")).to_owned()),
+            (None, configured) => Ok(vdpa_datapath::dpdk::find_program(configured)?),
+        }
+    }
+}
+
+/// Open vSwitch as a service of the system.
+#[async_trait]
+pub trait OvsService: Send + Sync {
+    /// Restarts it and returns when it takes configuration again. Every bridge loses packets meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Restart`] with what systemd said.
+    async fn restart(&self) -> Result<(), Error>;
+}

@@ -1,0 +1,139 @@
+//! How a statement would have to read to be true now.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU16;
+
+use vdpa_datapath::kernel::{BusDriver, DeviceName};
+use vdpa_hw::Vf;
+use vdpa_ovs::BridgeName;
+use vdpa_vm::Source;
+
+use crate::config::Datapath;
+use crate::error::Error;
+use crate::host::Host;
+use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
+use crate::view::View;
+
+/// The statement about the subject of `step` that is true now; `None` where the subject is not there.
+///
+/// # Errors
+/// A layer's error where the host cannot be looked at.
+pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>, Error> {
+    Ok(match step {
+        Step::Autoprobe { pf, .. } => {
+            view.function(*pf).await?.sriov().map(|sriov| Step::Autoprobe { pf: *pf, on: sriov.autoprobe })
+        }
+        Step::EswitchMode { pf, .. } => {
+            Some(Step::EswitchMode { pf: *pf, mode: view.eswitch(*pf).await?.mode })
+        }
+        Step::Vfs { pf, .. } => {
+            view.function(*pf).await?.sriov().map(|sriov| Step::Vfs { pf: *pf, count: sriov.num_vfs })
+        }
+        Step::VfAttributes { vf, trust, .. } => {
+            let attributes = view.vf_attributes(vf.pf).await?;
+            // A VF's trust is looked at only where somebody asks for it.
+            attributes.get(&vf.index).map(|found| Step::VfAttributes {
+                vf: *vf,
+                mac: found.mac,
+                trust: trust.and(found.trust),
+            })
+        }
+        Step::TcOffload { device, .. } => match view.link(*device).await? {
+            Some(link) => {
+                Some(Step::TcOffload { device: *device, on: host.eswitch.tc_offload(link.index).await? })
+            }
+            None => None,
+        },
+        Step::Up { device, .. } => {
+            view.link(*device).await?.map(|link| Step::Up { device: *device, up: link.up })
+        }
+        Step::Bridge { name, .. } => Some(bridge(view, name).await?),
+        Step::HwOffload { bridge, .. } => Some(hw_offload(view, bridge).await?),
+        Step::Driver { vf, .. } => match view.vf_address(*vf).await? {
+            Some(address) => Some(Step::Driver { vf: *vf, driver: view.function(address).await?.driver }),
+            None => None,
+        },
+        Step::Kernel { vf, device } => {
+            let queues = device.as_ref().map_or(NonZeroU16::MIN, |device| device.queues);
+            Some(Step::Kernel { vf: *vf, device: kernel_device(host, *vf, queues).await? })
+        }
+        Step::Dpdk { vf, .. } => {
+            let process = host.dpdk.observe(*vf).await?.map(|found| DpdkProcess {
+                ready: found.is_ready(),
+                mode: found.spec.mode,
+                program: found.spec.program,
+                memory: found.spec.memory,
+                eal_args: found.spec.eal_args,
+            });
+            Some(Step::Dpdk { vf: *vf, process })
+        }
+        Step::Wired { domain, vf, .. } => {
+            let found = vdpa_vm::observe(&*host.domains, domain, *vf).await?;
+            let wiring = match found {
+                Some(found) => {
+                    let datapath = match &found.source {
+                        Source::VhostUser { .. } => Datapath::Dpdk,
+                        Source::Vdpa { .. } => Datapath::Kernel,
+                    };
+                    let now = Wiring { datapath, mac: found.mac, queues: found.queues, current: true };
+                    // Out of date is what is not as we would write it now, wherever the datapath has gone.
+                    let current = crate::enforce::interface(host, *vf, &now).await.is_ok_and(|ours| ours == found);
+                    Some(Wiring { current, ..now })
+                }
+                None => None,
+            };
+            Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring })
+        }
+    })
+}
+
+/// Our kernel vDPA device for `vf`. A driver that cannot have more queue pairs than one does not say how
+/// many it has; it is taken to have as many of the `queues` wanted as it can.
+async fn kernel_device(host: &Host, vf: Vf, queues: NonZeroU16) -> Result<Option<KernelDevice>, Error> {
+    let name = DeviceName::of_vf(vf);
+    if host.kernel.observe(&name).await?.is_none() {
+        return Ok(None);
+    }
+    let config = host.kernel.config(&name).await?;
+    Ok(Some(KernelDevice {
+        mac: config.mac,
+        queues: config.max_vqp.and_then(NonZeroU16::new).unwrap_or(queues),
+        served: host.kernel.driver(&name).await? == Some(BusDriver::VhostVdpa),
+    }))
+}
+
+/// Our ports on the bridge, as far as they are open under their device's present name.
+async fn bridge(view: &View<'_>, name: &BridgeName) -> Result<Step, Error> {
+    let seen = view.bridge(name).await?;
+    let mut ports = BTreeSet::new();
+    for port in seen.ports().iter().filter(|port| port.works()) {
+        let Ok(device) = port.key.as_str().parse::<Device>() else { continue };
+        let link = view.link(device).await?;
+        if link.is_some_and(|link| link.name.as_str() == port.name.as_str()) {
+            ports.insert(device);
+        }
+    }
+    Ok(Step::Bridge { name: name.clone(), exists: seen.bridge.is_some(), ports })
+}
+
+/// What is configured, and whether each of our ports shows that ovs-vswitchd acts by it.
+async fn hw_offload(view: &View<'_>, bridge: &BridgeName) -> Result<Step, Error> {
+    let seen = view.bridge(bridge).await?;
+    let in_force = match seen.ports() {
+        [] => false,
+        _ => ports_without_ingress(view, bridge).await?.is_empty(),
+    };
+    Ok(Step::HwOffload { bridge: bridge.clone(), value: seen.hw_offload.clone(), in_force })
+}
+
+/// Our ports on which tc filters cannot stand, by the name of their network device.
+///
+/// # Errors
+/// A layer's error where the host cannot be looked at.
+pub async fn ports_without_ingress(view: &View<'_>, bridge: &BridgeName) -> Result<Vec<String>, Error> {
+    let (seen, links, ingress) = (view.bridge(bridge).await?, view.links().await?, view.with_ingress_qdisc().await?);
+    let lacks = |name: &&str| {
+        links.iter().find(|link| link.name.as_str() == *name).is_none_or(|link| !ingress.contains(&link.index))
+    };
+    Ok(seen.ports().iter().map(|port| port.name.as_str()).filter(lacks).map(str::to_owned).collect())
+}

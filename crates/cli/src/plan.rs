@@ -1,0 +1,284 @@
+//! From the host file to statements about this host, in stages.
+//!
+//! The steps of a stage do not depend on each other and run together; stages run in order. There are two
+//! orders (pitfall 1): switchdev first, as the vendor's current documentation has it, or VFs first, for
+//! kernels that refuse switchdev without VFs and for VFs that are there already.
+//!
+//! ```text
+//!  switchdev first           VFs first
+//!  ───────────────           ─────────
+//!  probing off               probing off
+//!                            VFs, and their drivers off
+//!  eswitch: switchdev        eswitch: switchdev
+//!  VFs
+//!  MACs, hw-tc-offload, links up
+//!  bridge with its ports and hw-offload │ drivers of the VFs
+//!  datapaths, links of plain VFs
+//!  domains
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vdpa_datapath::dpdk;
+use vdpa_eswitch::Mode;
+use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfIndex};
+
+use crate::config::{Datapath, HostFile, Nic, NicName, VfSpec};
+use crate::error::Error;
+use crate::host::Host;
+use crate::observe::observe;
+use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
+use crate::view::View;
+
+/// A statement that is wanted, and how it reads now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// The statement.
+    pub wanted: Step,
+    /// How it would have to read to be true now; `None` where its subject is not there yet.
+    pub now: Option<Step>,
+}
+
+impl Change {
+    /// Whether it is true already.
+    pub fn holds(&self) -> bool {
+        self.now.as_ref() == Some(&self.wanted)
+    }
+}
+
+/// Which comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The eswitch is switched while there are no VFs.
+    SwitchdevFirst,
+    /// VFs are made, and set free of their drivers, before the eswitch is switched.
+    VfsFirst,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SwitchdevFirst => "switchdev first",
+            Self::VfsFirst => "VFs first",
+        })
+    }
+}
+
+/// What the host file means on this host.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    nics: Vec<ResolvedNic>,
+    file: HostFile,
+}
+
+#[derive(Debug, Clone)]
+struct ResolvedNic {
+    pf: PciAddress,
+    driver: Option<DriverName>,
+    vfs: Vec<VfSpec>,
+    /// The MAC of each VF, given or derived.
+    macs: BTreeMap<VfIndex, MacAddress>,
+    /// VFs are there and the eswitch is in legacy mode: VFs come first whatever is preferred.
+    has_legacy_vfs: bool,
+    switchdev: bool,
+    /// The dpdk-vdpa program, where a VF needs it.
+    program: PathBuf,
+}
+
+/// Holds the host file against the host: every card is there and can do what is asked of it.
+///
+/// # Errors
+/// What the file asks for and the host cannot have, before anything is changed.
+pub async fn resolve(host: &Host, file: &HostFile) -> Result<Resolved, Error> {
+    let view = View::new(host);
+    let mut nics: Vec<ResolvedNic> = Vec::new();
+    let mut names: BTreeMap<PciAddress, NicName> = BTreeMap::new();
+    for nic in &file.nics {
+        let resolved = resolve_nic(host, &view, nic, file).await?;
+        if let Some(first) = names.insert(resolved.pf, nic.pf.clone()) {
+            return Err(Error::SameNic { first, second: nic.pf.clone(), pf: resolved.pf });
+        }
+        nics.push(resolved);
+    }
+    for domain in file.nics.iter().flat_map(|nic| &nic.vfs).filter_map(|vf| vf.vm.as_ref()) {
+        host.domains.status(domain).await?;
+    }
+    Ok(Resolved { nics, file: file.clone() })
+}
+
+async fn resolve_nic(host: &Host, view: &View<'_>, nic: &Nic, file: &HostFile) -> Result<ResolvedNic, Error> {
+    let pf = match &nic.pf {
+        NicName::Pci(address) => *address,
+        NicName::Netdev(name) => {
+            let links = view.links().await?;
+            let link = links.iter().find(|link| link.name == *name).and_then(|link| link.parent);
+            link.ok_or_else(|| Error::NoNetdev(name.clone()))?
+        }
+    };
+    let function = view.function(pf).await?;
+    let sriov = function.sriov().ok_or(vdpa_hw::Error::NotPf(pf))?;
+    let asked = u16::try_from(nic.vfs.len()).unwrap_or(u16::MAX);
+    if asked > sriov.total_vfs {
+        return Err(Error::TooManyVfs { nic: nic.pf.clone(), asked, total: sriov.total_vfs });
+    }
+    let uplink = view.link(Device::Uplink(pf)).await?;
+    let permanent = uplink.map(|link| link.permanent_mac.unwrap_or(link.mac));
+    let mac = |vf: &VfSpec| match (vf.mac, permanent) {
+        (Some(mac), _) => Ok((vf.index, mac)),
+        (None, Some(permanent)) => Ok((vf.index, derived_mac(permanent, vf.index))),
+        (None, None) => Err(Error::NoPermanentMac { pf, vf: vf.index }),
+    };
+    let needs_program = nic.vfs.iter().any(|vf| vf.datapath == Datapath::Dpdk);
+    let program = match needs_program {
+        true => host.dpdk_program(file.dpdk.program.as_deref())?,
+        false => PathBuf::new(),
+    };
+    let switchdev = view.eswitch(pf).await?.mode == Mode::Switchdev;
+    Ok(ResolvedNic {
+        pf,
+        driver: function.driver.clone(),
+        vfs: nic.vfs.clone(),
+        macs: nic.vfs.iter().map(mac).collect::<Result<_, _>>()?,
+        has_legacy_vfs: sriov.num_vfs > 0 && !switchdev,
+        switchdev,
+        program,
+    })
+}
+
+/// A VF's MAC where the host file gives none: locally administered, the same at every boot, and
+/// different for each VF of each port (FNV-1a of the port's permanent address and the index).
+fn derived_mac(permanent: MacAddress, index: VfIndex) -> MacAddress {
+    let bytes = permanent.octets().into_iter().chain(index.get().to_be_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let [first, b, c, d, e, f, ..] = hash.to_be_bytes();
+    MacAddress::new([first & 0xfc | 0x02, b, c, d, e, f])
+}
+
+impl Resolved {
+    /// The statements in their stages. `order` is for cards that leave the choice.
+    pub fn stages(&self, order: Order) -> Vec<Vec<Step>> {
+        let mut stages: [Vec<Step>; 8] = Default::default();
+        for nic in &self.nics {
+            nic.add_switch(&mut stages, order);
+            for spec in &nic.vfs {
+                nic.add_vf(&mut stages, spec, &self.file);
+            }
+        }
+        let ports = self.nics.iter().flat_map(|nic| {
+            let vfs = nic.vfs.iter().map(|spec| Device::Representor(nic.vf(spec)));
+            std::iter::once(Device::Uplink(nic.pf)).chain(vfs)
+        });
+        let bridge = &self.file.bridge;
+        stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.collect() });
+        let on = Some("true".to_owned());
+        stages[SWITCH].push(Step::HwOffload { bridge: bridge.clone(), value: on, in_force: true });
+        stages.into_iter().filter(|stage| !stage.is_empty()).collect()
+    }
+
+    /// Whether the order is still a choice: no card has VFs in legacy mode, or is switched already.
+    pub fn has_choice(&self) -> bool {
+        self.nics.iter().any(|nic| !nic.has_legacy_vfs && !nic.switchdev)
+    }
+}
+
+const PROBING: usize = 0;
+const FIRST: usize = 1;
+const SECOND: usize = 2;
+const THIRD: usize = 3;
+const DEVICES: usize = 4;
+const SWITCH: usize = 5;
+const DATAPATHS: usize = 6;
+const DOMAINS: usize = 7;
+
+impl ResolvedNic {
+    fn vf(&self, spec: &VfSpec) -> Vf {
+        Vf { pf: self.pf, index: spec.index }
+    }
+
+    fn add_switch(&self, stages: &mut [Vec<Step>; 8], order: Order) {
+        let pf = self.pf;
+        let count = u16::try_from(self.vfs.len()).unwrap_or(u16::MAX);
+        stages[PROBING].push(Step::Autoprobe { pf, on: false });
+        let vfs = Step::Vfs { pf, count };
+        let mode = Step::EswitchMode { pf, mode: Mode::Switchdev };
+        let vfs_first = !self.switchdev && (order == Order::VfsFirst || self.has_legacy_vfs);
+        if vfs_first {
+            stages[FIRST].push(vfs);
+            if self.has_legacy_vfs {
+                let unbound = |spec| Step::Driver { vf: self.vf(spec), driver: None };
+                stages[SECOND].extend(self.vfs.iter().map(unbound));
+            }
+            stages[THIRD].push(mode);
+        } else {
+            stages[FIRST].push(mode);
+            stages[SECOND].push(vfs);
+        }
+        stages[DEVICES].push(Step::TcOffload { device: Device::Uplink(pf), on: true });
+        stages[DEVICES].push(Step::Up { device: Device::Uplink(pf), up: true });
+    }
+
+    fn add_vf(&self, stages: &mut [Vec<Step>; 8], spec: &VfSpec, file: &HostFile) {
+        let vf = self.vf(spec);
+        let mac = self.macs[&spec.index];
+        let device = Device::Representor(vf);
+        stages[DEVICES].push(Step::VfAttributes { vf, mac, trust: spec.trust });
+        stages[DEVICES].push(Step::TcOffload { device, on: true });
+        stages[DEVICES].push(Step::Up { device, up: true });
+        stages[SWITCH].push(Step::Driver { vf, driver: self.driver.clone() });
+        match spec.datapath {
+            Datapath::None => stages[DATAPATHS].push(Step::Up { device: Device::Vf(vf), up: true }),
+            Datapath::Kernel => {
+                let device = KernelDevice { mac: Some(mac), queues: spec.queues, served: true };
+                stages[DATAPATHS].push(Step::Kernel { vf, device: Some(device) });
+            }
+            Datapath::Dpdk => {
+                let process = DpdkProcess {
+                    mode: dpdk::Mode::Server,
+                    program: self.program.clone(),
+                    memory: file.dpdk.memory,
+                    eal_args: file.dpdk.eal_args.clone(),
+                    ready: true,
+                };
+                stages[DATAPATHS].push(Step::Dpdk { vf, process: Some(process) });
+            }
+        }
+        if let Some(domain) = &spec.vm {
+            let wiring = Wiring { datapath: spec.datapath, mac, queues: spec.queues, current: true };
+            stages[DOMAINS].push(Step::Wired { domain: domain.clone(), vf, wiring: Some(wiring) });
+        }
+    }
+}
+
+/// How each statement reads now. Statements are looked at side by side.
+///
+/// # Errors
+/// A layer's error where the host cannot be looked at.
+pub async fn compare(host: &Host, view: &View<'_>, steps: &[Step]) -> Result<Vec<Change>, Error> {
+    let changes = steps.iter().map(async |step| {
+        let now = observe(host, view, step).await?;
+        Ok(Change { wanted: step.clone(), now })
+    });
+    futures::future::try_join_all(changes).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn derived_macs_are_stations_and_differ_by_port_and_vf() {
+        let ports = ["0c:42:a1:fa:18:a2", "0c:42:a1:fa:18:a3"].map(|mac| mac.parse::<MacAddress>().unwrap());
+        let macs: BTreeSet<_> =
+            ports.iter().flat_map(|port| VfIndex::first(127).map(|index| derived_mac(*port, index))).collect();
+        assert_eq!(macs.len(), 254);
+        assert!(macs.iter().all(|mac| mac.is_station() && mac.octets()[0] & 2 != 0));
+        // Stable across versions of this program: a VM's lease depends on it.
+        assert_eq!(derived_mac(ports[0], VfIndex::new(0)).to_string(), "06:d9:a7:24:84:1d");
+    }
+}

@@ -1,0 +1,197 @@
+//! The receipt: what the host was like before `setup`, written down before anything is changed.
+//!
+//! It lies in /run and vanishes at a reboot, as do the VFs and the eswitch mode of which it speaks. What
+//! survives a reboot (OVSDB rows, domain definitions) is found again by our tag.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::host::Access;
+use crate::step::Step;
+
+/// The receipt's version; another one is not read.
+const VERSION: u32 = 1;
+
+/// How a statement read at a certain time; `None` where its subject did not exist.
+pub type Befores = BTreeMap<String, Option<Step>>;
+
+/// What was done to the host, and what it was like before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    version: u32,
+    /// How far things are.
+    pub phase: Phase,
+    /// How the host is reached.
+    pub access: Access,
+    /// The statements wanted, stage by stage.
+    pub stages: Vec<Vec<Step>>,
+    /// How each of them read before the first `setup`: what `teardown` restores.
+    pub initial: Befores,
+    /// How many stages have been begun: those after them have left no trace.
+    pub begun: usize,
+}
+
+/// How far a host is between what it was and what it is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// A `setup` began and has not ended: it goes on, or it was killed.
+    Applying,
+    /// Every statement held at the end of `setup`.
+    Applied,
+    /// A rollback or `teardown` began and has not ended.
+    Restoring,
+}
+
+impl Receipt {
+    /// A receipt for `stages` on a host that nothing was done to.
+    pub fn new(access: Access, stages: Vec<Vec<Step>>, initial: Befores) -> Self {
+        Self { version: VERSION, phase: Phase::Applying, access, stages, initial, begun: 0 }
+    }
+
+    /// The receipt for `stages` on a host that this one's were enforced on. What the first `setup` found stays
+    /// what `teardown` restores; `befores` speaks for subjects that are new. Statements of old about
+    /// subjects that nobody wants any more are taken back first, last ones first.
+    #[must_use]
+    pub fn with(&self, access: Access, stages: Vec<Vec<Step>>, befores: &Befores) -> Self {
+        let kept: BTreeSet<String> = stages.iter().flatten().map(Step::subject).collect();
+        let left = |step: &Step| {
+            let subject = step.subject();
+            if kept.contains(&subject) { None } else { self.initial.get(&subject).cloned().flatten() }
+        };
+        let undone = self.stages.iter().rev().map(|stage| stage.iter().filter_map(left).collect::<Vec<_>>());
+        let undone: Vec<_> = undone.filter(|stage| !stage.is_empty()).collect();
+        let mut initial = befores.clone();
+        initial.extend(self.initial.clone());
+        Self { version: VERSION, phase: Phase::Applying, access, begun: self.begun, initial, stages: [undone, stages].concat() }
+    }
+
+    /// What is wanted of each subject in the end: of two statements about one, the later.
+    pub fn wanted(&self) -> Vec<&Step> {
+        wanted(&self.stages)
+    }
+}
+
+/// What is wanted of each subject in the end: of two statements about one, the later.
+pub fn wanted(stages: &[Vec<Step>]) -> Vec<&Step> {
+    let all: Vec<&Step> = stages.iter().flatten().collect();
+    let subjects: Vec<String> = all.iter().map(|step| step.subject()).collect();
+    let last = |at: usize| !subjects[at + 1..].contains(&subjects[at]);
+    all.iter().enumerate().filter(|(at, _)| last(*at)).map(|(_, step)| *step).collect()
+}
+
+/// Where receipts are kept.
+#[derive(Debug, Clone)]
+pub struct Drawer {
+    path: PathBuf,
+}
+
+impl Drawer {
+    /// The drawer in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Self { path: directory.join("receipt.json") }
+    }
+
+    /// The receipt, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`] where there is one that cannot be read: it is never thrown away.
+    pub fn open(&self) -> Result<Option<Receipt>, Error> {
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.error("read", &error)),
+        };
+        let version = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|json| json["version"].as_u64());
+        match version {
+            Some(version) if version == u64::from(VERSION) => {
+                serde_json::from_str(&text).map(Some).map_err(|error| self.error("understand", &error))
+            }
+            Some(version) => Err(self.error("understand", &format!("it is of version {version}, not {VERSION}"))),
+            None => Err(self.error("understand", &"it is cut short")),
+        }
+    }
+
+    /// Writes the receipt so that it is whole on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`] where it cannot be written; the one before is still there then.
+    pub fn write(&self, receipt: &Receipt) -> Result<(), Error> {
+        let write = || -> std::io::Result<()> {
+            let directory = self.path.parent().unwrap_or(Path::new("/"));
+            std::fs::create_dir_all(directory)?;
+            let temporary = self.path.with_extension("json.new");
+            let mut file = std::fs::File::create(&temporary)?;
+            file.write_all(&serde_json::to_vec(receipt)?)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, &self.path)?;
+            std::fs::File::open(directory)?.sync_all()
+        };
+        write().map_err(|error| self.error("write", &error))
+    }
+
+    /// Throws the receipt away: the host is as it was.
+    ///
+    /// # Errors
+    /// [`Error::Receipt`] where it cannot be removed.
+    pub fn empty(&self) -> Result<(), Error> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(self.error("remove", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn error(&self, verb: &'static str, why: &dyn std::fmt::Display) -> Error {
+        Error::Receipt { verb, path: self.path.clone(), why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt() -> Receipt {
+        let pf = "0000:43:00.0".parse().unwrap();
+        let (before, after) = (Step::Vfs { pf, count: 0 }, Step::Vfs { pf, count: 2 });
+        let access = Access { ovsdb: "/run/db.sock".into(), libvirt: "qemu:///system".to_owned(), group: None };
+        Receipt::new(access, vec![vec![after.clone()]], Befores::from([(after.subject(), Some(before))]))
+    }
+
+    #[test]
+    fn a_receipt_is_read_as_it_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let drawer = Drawer::new(&directory.path().join("vdpa"));
+        assert_eq!(drawer.open().unwrap(), None);
+        drawer.write(&receipt()).unwrap();
+        assert_eq!(drawer.open().unwrap(), Some(receipt()));
+        drawer.empty().unwrap();
+        drawer.empty().unwrap();
+        assert_eq!(drawer.open().unwrap(), None);
+    }
+
+    #[test]
+    fn a_receipt_that_is_cut_short_or_newer_is_kept_and_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let drawer = Drawer::new(directory.path());
+        let whole = serde_json::to_string(&receipt()).unwrap();
+        for (text, why) in [(&whole[..20], "cut short"), (&whole.replace("\"version\":1", "\"version\":2"), "version 2")] {
+            std::fs::write(&drawer.path, text).unwrap();
+            let error = drawer.open().unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("receipt.json"), "{error}");
+            assert!(drawer.path.exists());
+        }
+    }
+
+    #[test]
+    fn of_two_statements_about_one_subject_the_later_is_wanted() {
+        let vf = "0000:43:00.0/vf0".parse().unwrap();
+        let free = Step::Driver { vf, driver: None };
+        let bound = Step::Driver { vf, driver: "mlx5_core".parse().ok() };
+        assert_eq!(wanted(&[vec![free], vec![bound.clone()]]), [&bound]);
+    }
+}

@@ -1,0 +1,223 @@
+//! What people and programs are told: the only module that prints.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::engine::Restored;
+use crate::error::Error;
+use crate::plan::Change;
+use crate::step::Step;
+
+mod outcome;
+
+pub use outcome::{Outcome, Statement};
+
+/// Who is told what the engine does while it does it.
+pub trait Report: Send + Sync {
+    /// This is what is wanted and how it reads now, before anything is changed.
+    fn planned(&self, changes: &[Change]);
+    /// These changes begin, side by side.
+    fn stage(&self, due: &[&Change]);
+    /// A statement has become true.
+    fn done(&self, step: &Step, took: Duration);
+    /// A statement has not.
+    fn failed(&self, step: &Step, error: &Error);
+    /// Something the user should know.
+    fn note(&self, text: &str);
+    /// Something that may hurt later.
+    fn warn(&self, text: &str);
+    /// What was done is about to be taken back, because of `error`.
+    fn restoring(&self, error: &Error);
+}
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const DIM: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// How a command speaks.
+#[derive(Debug)]
+pub struct Output {
+    json: bool,
+    /// Ahead of every line: a simulated host is never mistaken for a real one.
+    prefix: &'static str,
+    spinner: ProgressBar,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Output {
+    /// Text for people, or one JSON document at the end.
+    pub fn new(json: bool, simulated: bool) -> Self {
+        let spinner = if json || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new_spinner()
+        };
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}") {
+            spinner.set_style(style);
+        }
+        let prefix = if simulated { "[simulated] " } else { "" };
+        Self { json, prefix, spinner, notes: Mutex::default() }
+    }
+
+    /// Whether the output is JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// One line on standard output, for people.
+    pub fn line(&self, text: impl std::fmt::Display) {
+        if !self.json {
+            let prefix = self.prefix;
+            // A reader that has gone away (`vdpa plan | head`) is no reason to stop half-way.
+            self.spinner.suspend(|| drop(writeln!(anstream::stdout(), "{DIM}{prefix}{DIM:#}{text}")));
+        }
+    }
+
+    /// The statements with how they read now, those that hold shortened to one line.
+    pub fn changes(&self, changes: &[Change]) {
+        let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
+        let width = due.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
+        for change in &due {
+            let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+            self.line(format_args!(
+                "  {:width$}  {DIM}{now} →{DIM:#} {BOLD}{}{BOLD:#}",
+                change.wanted.subject(),
+                change.wanted.value()
+            ));
+        }
+        match (changes.len() - due.len(), due.len()) {
+            (0, _) => {}
+            (held, 0) => self.line(format_args!("  {GREEN}all {held} statements hold{GREEN:#}")),
+            (held, _) => self.line(format_args!("  {DIM}and {held} statements that hold already{DIM:#}")),
+        }
+    }
+
+    /// Every statement with whether it holds.
+    pub fn statements(&self, changes: &[Change]) {
+        let width = changes.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
+        for change in changes {
+            let subject = change.wanted.subject();
+            if change.holds() {
+                self.line(format_args!("  {GREEN}✓{GREEN:#} {subject:width$}  {}", change.wanted.value()));
+            } else {
+                let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+                let wanted = change.wanted.value();
+                self.line(format_args!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}"));
+            }
+        }
+    }
+
+    /// An error as a user should meet it: the object and the intent, what the kernel said, what became of
+    /// the host, and what to type next.
+    pub fn error(&self, error: &Error, restored: Option<&Restored>) {
+        if self.json {
+            return;
+        }
+        self.spinner.finish_and_clear();
+        let mut lines = vec![format!("{RED}error{RED:#}: {error}")];
+        lines.extend(error.details().into_iter().map(|line| format!("  {line}")));
+        if let Some(restored) = restored {
+            let back = restored.of - restored.remains.len();
+            let state = if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
+            lines.push(format!("rolled back {back} of {} statements; {state}", restored.of));
+            for remains in &restored.remains {
+                let now = remains.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+                let why = remains.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let before = &remains.before;
+                lines.push(format!("  {RED}REMAINS{RED:#} {}: {now}, was {}{why}", before.subject(), before.value()));
+            }
+        }
+        let resume = restored.is_some_and(|restored| !restored.is_complete());
+        let hint = if resume { Some("remove what stands in the way, then `vdpa teardown` goes on".to_owned()) } else { error.hint() };
+        lines.extend(hint.map(|hint| format!("{YELLOW}hint{YELLOW:#}: {hint}")));
+        for line in lines {
+            drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{line}", self.prefix));
+        }
+    }
+
+    /// The one JSON document of a command.
+    pub fn document(&self, outcome: &impl Serialize) {
+        if self.json {
+            let text = serde_json::to_string_pretty(outcome).unwrap_or_else(|error| error.to_string());
+            drop(writeln!(std::io::stdout(), "{text}"));
+        }
+    }
+
+    /// The notes made so far.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, text: &str) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+}
+
+impl Report for Output {
+    fn planned(&self, changes: &[Change]) {
+        let due = changes.iter().filter(|change| !change.holds()).count();
+        if due > 0 {
+            self.line(format_args!("{due} of {} statements are to change:", changes.len()));
+        }
+        self.changes(changes);
+        if due > 0 {
+            self.line("setting up:");
+        }
+    }
+
+    fn stage(&self, due: &[&Change]) {
+        let subjects: Vec<String> = due.iter().map(|change| change.wanted.subject()).collect();
+        let text = match subjects.as_slice() {
+            [first, second, third, rest @ ..] if !rest.is_empty() => {
+                format!("{first}, {second}, {third} and {} more", rest.len())
+            }
+            few => few.join(", "),
+        };
+        self.spinner.set_message(text);
+        self.spinner.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    fn done(&self, step: &Step, took: Duration) {
+        self.line(format_args!("  {GREEN}✓{GREEN:#} {step} {DIM}({}){DIM:#}", human(took)));
+    }
+
+    fn failed(&self, step: &Step, error: &Error) {
+        self.line(format_args!("  {RED}✗{RED:#} {step}: {error}"));
+    }
+
+    fn note(&self, text: &str) {
+        self.keep(text);
+        self.line(format_args!("  {YELLOW}note{YELLOW:#}: {text}"));
+    }
+
+    fn warn(&self, text: &str) {
+        self.keep(text);
+        self.line(format_args!("  {YELLOW}warning{YELLOW:#}: {text}"));
+    }
+
+    fn restoring(&self, error: &Error) {
+        self.line(format_args!("{YELLOW}{error}: restoring what was there{YELLOW:#}"));
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.spinner.finish_and_clear();
+    }
+}
+
+/// A time with its unit: `12 ms`, `3.4 s`.
+pub fn human(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}

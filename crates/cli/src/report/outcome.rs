@@ -1,0 +1,115 @@
+//! What a command came to: the shape of every `--json` document.
+
+use serde::Serialize;
+
+use crate::engine::{Failure, Restored};
+use crate::error::Error;
+use crate::plan::Change;
+use crate::step::Step;
+
+/// What a command came to.
+///
+/// ```json
+/// { "command": "setup", "simulated": true, "outcome": "done", "exit_code": 0, "elapsed_ms": 812,
+///   "statements": [ { "subject": "eswitch of 0000:43:00.0", "wanted": "switchdev", "now": "switchdev",
+///                     "holds": true, "statement": { "about": "eswitch-mode", … } } ],
+///   "notes": [], "error": null, "restored": null }
+/// ```
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The command.
+    pub command: &'static str,
+    /// Whether the host is simulated.
+    pub simulated: bool,
+    /// In a word: `done`, `unchanged`, `changes`, `holds`, `drift`, `failed`, `incomplete`.
+    pub outcome: &'static str,
+    /// The exit code.
+    pub exit_code: u8,
+    /// Milliseconds from start to end.
+    pub elapsed_ms: u64,
+    /// Every statement, and how it reads.
+    pub statements: Vec<Statement>,
+    /// What the user should know besides.
+    pub notes: Vec<String>,
+    /// Why it failed.
+    pub error: Option<Explained>,
+    /// What became of the host after a failure; absent where nothing had been changed.
+    pub restored: Option<Restored>,
+}
+
+/// A statement for programs.
+#[derive(Debug, Serialize)]
+pub struct Statement {
+    /// What it is about.
+    pub subject: String,
+    /// What is wanted of it.
+    pub wanted: String,
+    /// How it reads now; absent where its subject is not there.
+    pub now: Option<String>,
+    /// Whether it holds.
+    pub holds: bool,
+    /// The statement itself.
+    pub statement: Step,
+}
+
+impl From<&Change> for Statement {
+    fn from(change: &Change) -> Self {
+        Self {
+            subject: change.wanted.subject(),
+            wanted: change.wanted.value(),
+            now: change.now.as_ref().map(Step::value),
+            holds: change.holds(),
+            statement: change.wanted.clone(),
+        }
+    }
+}
+
+/// An error for programs.
+#[derive(Debug, Serialize)]
+pub struct Explained {
+    /// The object and the intent.
+    pub message: String,
+    /// What the kernel or a daemon said, where in the file, what was seen.
+    pub details: Vec<String>,
+    /// What to type or look at next.
+    pub hint: Option<String>,
+}
+
+impl From<&Error> for Explained {
+    fn from(error: &Error) -> Self {
+        Self { message: error.to_string(), details: error.details(), hint: error.hint() }
+    }
+}
+
+impl Outcome {
+    /// A command that did what it was asked for.
+    pub fn done(command: &'static str, outcome: &'static str, changes: &[Change]) -> Self {
+        Self {
+            command,
+            simulated: false,
+            outcome,
+            exit_code: 0,
+            elapsed_ms: 0,
+            statements: changes.iter().map(Statement::from).collect(),
+            notes: Vec::new(),
+            error: None,
+            restored: None,
+        }
+    }
+
+    /// A command that did not. Exit code 3 where something remains, 2 where the mistake is the user's.
+    pub fn failed(command: &'static str, failure: &Failure) -> Self {
+        let complete = failure.restored.as_ref().is_none_or(Restored::is_complete);
+        let (outcome, exit_code) = match (complete, failure.error.is_usage()) {
+            (false, _) => ("incomplete", 3),
+            (true, true) => ("failed", 2),
+            (true, false) => ("failed", 1),
+        };
+        Self {
+            exit_code,
+            error: Some(Explained::from(&failure.error)),
+            restored: failure.restored.clone(),
+            ..Self::done(command, outcome, &[])
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! A step is a statement about the host, and a statement reads the same whether it is wanted, found or
+//! to be brought back.
+//!
+//! Steps hold keys ([`Vf`], [`Device`]) and never what changes under them: a representor's name, a
+//! VF's address. Three matches give a step its life: [`observe`](crate::observe) says how the
+//! statement would have to read to be true now, [`enforce`](crate::enforce) makes it true, and
+//! `Display` says it in one line. There is no fourth: undoing is enforcing what was observed before.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU16;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use vdpa_datapath::dpdk;
+use vdpa_eswitch::Mode;
+use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf};
+use vdpa_ovs::{BridgeName, PortKey};
+use vdpa_vm::DomainName;
+
+use crate::config::Datapath;
+
+/// A statement about the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "about", rename_all = "kebab-case")]
+pub enum Step {
+    /// Whether new VFs of a PF are offered to drivers.
+    Autoprobe {
+        /// The PF.
+        pf: PciAddress,
+        /// Whether they are.
+        on: bool,
+    },
+    /// The mode of a PF's eswitch.
+    EswitchMode {
+        /// The PF.
+        pf: PciAddress,
+        /// Its mode.
+        mode: Mode,
+    },
+    /// How many VFs a PF has; in switchdev mode, with their representors.
+    Vfs {
+        /// The PF.
+        pf: PciAddress,
+        /// Their number.
+        count: u16,
+    },
+    /// What the PF keeps for a VF.
+    VfAttributes {
+        /// The VF.
+        vf: Vf,
+        /// Its administrative MAC.
+        mac: MacAddress,
+        /// Whether it is trusted; `None` where nobody asks.
+        trust: Option<bool>,
+    },
+    /// Whether tc rules on a port of the eswitch may go to the card.
+    TcOffload {
+        /// The port.
+        device: Device,
+        /// Whether hw-tc-offload is active.
+        on: bool,
+    },
+    /// Whether a network device is up.
+    Up {
+        /// The device.
+        device: Device,
+        /// Whether it is.
+        up: bool,
+    },
+    /// The bridge and which of the eswitch's ports we put on it.
+    Bridge {
+        /// The bridge.
+        name: BridgeName,
+        /// Whether it exists.
+        exists: bool,
+        /// Our ports on it, those that ovs-vswitchd has open under their device's present name.
+        ports: BTreeSet<Device>,
+    },
+    /// Hardware offload of Open vSwitch.
+    HwOffload {
+        /// The bridge on whose ports it is seen.
+        bridge: BridgeName,
+        /// `other_config:hw-offload`, to the letter.
+        value: Option<String>,
+        /// Whether ovs-vswitchd acts by it: each of our ports has the ingress qdisc.
+        in_force: bool,
+    },
+    /// The driver of a VF.
+    Driver {
+        /// The VF.
+        vf: Vf,
+        /// The driver bound to it.
+        driver: Option<DriverName>,
+    },
+    /// The kernel vDPA device of a VF.
+    Kernel {
+        /// The VF.
+        vf: Vf,
+        /// The device, bound to `vhost_vdpa`.
+        device: Option<KernelDevice>,
+    },
+    /// The dpdk-vdpa process of a VF.
+    Dpdk {
+        /// The VF.
+        vf: Vf,
+        /// The process.
+        process: Option<DpdkProcess>,
+    },
+    /// A VF's place in a domain.
+    Wired {
+        /// The domain.
+        domain: DomainName,
+        /// The VF.
+        vf: Vf,
+        /// The interface of ours in the domain's definition.
+        wiring: Option<Wiring>,
+    },
+}
+
+/// A kernel vDPA device as a statement has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelDevice {
+    /// Its MAC; `None` where the driver does not say.
+    pub mac: Option<MacAddress>,
+    /// Its queue pairs, as far as its driver can have more than one.
+    pub queues: NonZeroU16,
+    /// Whether `vhost_vdpa` is bound to it, so that it has a `/dev/vhost-vdpa-N`.
+    pub served: bool,
+}
+
+/// A dpdk-vdpa process as a statement has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DpdkProcess {
+    /// Which end listens.
+    pub mode: dpdk::Mode,
+    /// The program.
+    pub program: std::path::PathBuf,
+    /// Its memory.
+    pub memory: dpdk::Memory,
+    /// Further EAL arguments.
+    pub eal_args: Vec<String>,
+    /// Whether it serves its socket.
+    pub ready: bool,
+}
+
+/// A VF's interface in a domain as a statement has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wiring {
+    /// Who serves its queues.
+    pub datapath: Datapath,
+    /// The MAC that the guest sees: the VF's own.
+    pub mac: MacAddress,
+    /// Queue pairs.
+    pub queues: NonZeroU16,
+    /// Whether it points to where the datapath is now, and is as we write it.
+    pub current: bool,
+}
+
+impl fmt::Display for Wiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let datapath = match self.datapath {
+            Datapath::Dpdk => "vhost-user",
+            Datapath::Kernel => "vhost-vdpa",
+            Datapath::None => "no datapath",
+        };
+        let stale = if self.current { "" } else { ", out of date" };
+        write!(f, "{datapath}, {}, {} queue pairs{stale}", self.mac, self.queues)
+    }
+}
+
+/// A network device, by what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Device {
+    /// The PF's own; in switchdev mode, the uplink representor.
+    Uplink(PciAddress),
+    /// A VF's representor.
+    Representor(Vf),
+    /// A VF's own.
+    Vf(Vf),
+}
+
+impl Device {
+    /// The key under which it is a port of the bridge: `0000:43:00.0/uplink`, `0000:43:00.0/vf0`.
+    pub fn key(self) -> PortKey {
+        let text = match self {
+            Self::Uplink(pf) => format!("{pf}/uplink"),
+            Self::Representor(vf) | Self::Vf(vf) => vf.to_string(),
+        };
+        text.parse().unwrap_or_else(|error| unreachable!("{text} is a key: {error}"))
+    }
+
+    /// The physical function that it hangs on.
+    pub fn pf(self) -> PciAddress {
+        match self {
+            Self::Uplink(pf) => pf,
+            Self::Representor(vf) | Self::Vf(vf) => vf.pf,
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uplink(pf) => write!(f, "{pf}/uplink"),
+            Self::Representor(vf) => write!(f, "{vf}/representor"),
+            Self::Vf(vf) => write!(f, "{vf}/netdev"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = vdpa_hw::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit_once('/') {
+            Some((pf, "uplink")) => pf.parse().map(Self::Uplink),
+            Some((vf, "netdev")) => vf.parse().map(Self::Vf),
+            Some((vf, "representor")) => vf.parse().map(Self::Representor),
+            _ => text.parse().map(Self::Representor),
+        }
+    }
+}
+
+impl Serialize for Device {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Step {
+    /// What the statement is about. Two statements with one subject are about the same thing.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Autoprobe { pf, .. } => format!("driver probing of {pf}'s VFs"),
+            Self::EswitchMode { pf, .. } => format!("eswitch of {pf}"),
+            Self::Vfs { pf, .. } => format!("VFs of {pf}"),
+            Self::VfAttributes { vf, .. } => format!("MAC of {vf}"),
+            Self::TcOffload { device, .. } => format!("hw-tc-offload of {device}"),
+            Self::Up { device, .. } => format!("link of {device}"),
+            Self::Bridge { name, .. } => format!("bridge {name}"),
+            Self::HwOffload { .. } => "hw-offload of Open vSwitch".to_owned(),
+            Self::Driver { vf, .. } => format!("driver of {vf}"),
+            Self::Kernel { vf, .. } => format!("kernel vDPA device of {vf}"),
+            Self::Dpdk { vf, .. } => format!("dpdk-vdpa process of {vf}"),
+            Self::Wired { domain, vf, .. } => format!("interface of {domain} for {vf}"),
+        }
+    }
+
+    /// What the statement says of its subject.
+    pub fn value(&self) -> String {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+        let on = |on: bool| if on { "on" } else { "off" }.to_owned();
+        match self {
+            Self::Autoprobe { on: state, .. } | Self::TcOffload { on: state, .. } => on(*state),
+            Self::EswitchMode { mode, .. } => mode.to_string(),
+            Self::Vfs { count, .. } => count.to_string(),
+            Self::VfAttributes { mac, trust: None, .. } => mac.to_string(),
+            Self::VfAttributes { mac, trust: Some(trust), .. } => format!("{mac}, trust {}", on(*trust)),
+            Self::Up { up, .. } => if *up { "up" } else { "down" }.to_owned(),
+            Self::Bridge { exists: false, .. } => "absent".to_owned(),
+            Self::Bridge { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
+            Self::Bridge { ports, .. } => format!("with {}", listed(ports)),
+            Self::HwOffload { value, in_force, .. } => {
+                let force = if *in_force { "in force" } else { "not in force" };
+                format!("{}, {force}", or_none(value.clone()))
+            }
+            Self::Driver { driver, .. } => or_none(driver.as_ref().map(ToString::to_string)),
+            Self::Kernel { device, .. } => or_none(device.as_ref().map(|device| {
+                let served = if device.served { "served by vhost_vdpa" } else { "not served" };
+                let mac = device.mac.map_or_else(|| "no MAC".to_owned(), |mac| mac.to_string());
+                format!("{mac}, {} queue pairs, {served}", device.queues)
+            })),
+            Self::Dpdk { process, .. } => or_none(process.as_ref().map(|process| {
+                let mode = match process.mode {
+                    dpdk::Mode::Server => "server",
+                    dpdk::Mode::Client => "client",
+                };
+                format!("{mode}, {}", if process.ready { "ready" } else { "not ready" })
+            })),
+            Self::Wired { wiring, .. } => or_none(wiring.as_ref().map(ToString::to_string)),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject(), self.value())
+    }
+}
+
+/// `0000:43:00.0 uplink, vf 0-7`: ports by PF, consecutive VFs as a range.
+fn listed(ports: &BTreeSet<Device>) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut vfs: Vec<Vf> = Vec::new();
+    for port in ports {
+        match port {
+            Device::Uplink(pf) => parts.push(format!("{pf} uplink")),
+            Device::Representor(vf) | Device::Vf(vf) => vfs.push(*vf),
+        }
+    }
+    let consecutive = |a: &Vf, b: &Vf| a.pf == b.pf && a.index.get() + 1 == b.index.get();
+    for run in vfs.chunk_by(consecutive) {
+        match run {
+            [only] => parts.push(format!("{} vf {}", only.pf, only.index)),
+            [first, .., last] => parts.push(format!("{} vf {}-{}", first.pf, first.index, last.index)),
+            [] => {}
+        }
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pf() -> PciAddress {
+        "0000:43:00.0".parse().unwrap()
+    }
+
+    #[test]
+    fn a_statement_reads_as_one_line() {
+        let ports = (0..4).map(|i| Device::Representor(Vf::new(pf(), i))).chain([Device::Uplink(pf())]).collect();
+        let step = Step::Bridge { name: "ovs-sriov".parse().unwrap(), exists: true, ports };
+        assert_eq!(step.to_string(), "bridge ovs-sriov: with 0000:43:00.0 uplink, 0000:43:00.0 vf 0-3");
+        assert_eq!(Step::Vfs { pf: pf(), count: 2 }.to_string(), "VFs of 0000:43:00.0: 2");
+    }
+
+    #[test]
+    fn devices_round_trip() {
+        for device in [Device::Uplink(pf()), Device::Representor(Vf::new(pf(), 3)), Device::Vf(Vf::new(pf(), 3))] {
+            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+        }
+        assert!("0000:43:00.0".parse::<Device>().is_err());
+    }
+
+    #[test]
+    fn a_statement_survives_being_written_down() {
+        let step = Step::Up { device: Device::Uplink(pf()), up: true };
+        let text = serde_json::to_string(&step).unwrap();
+        assert_eq!(text, r#"{"about":"up","device":"0000:43:00.0/uplink","up":true}"#);
+        assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step);
+    }
+}

@@ -1,0 +1,44 @@
+//! `teardown`: bring back what was there before `setup`.
+
+use std::collections::BTreeSet;
+
+use crate::engine::{Failure, Restored, Run, described};
+use crate::error::Error;
+use crate::guard::{self, Guard};
+use crate::host::Host;
+use crate::lock::Lock;
+use crate::plan::{Change, compare};
+use crate::receipt::{Phase, Receipt};
+use crate::step::Step;
+use crate::view::View;
+
+/// Restores from `receipt`, which is the one of the host that `run` works on; goes on where an earlier
+/// teardown or rollback was cut off.
+///
+/// # Errors
+/// [`Failure`] where something was changed since `setup`, where a guard objects, and where something remains.
+pub async fn teardown(run: &Run<'_>, mut receipt: Receipt, forced: &BTreeSet<Guard>) -> Result<Restored, Failure> {
+    let _lock = Lock::take(&run.host.run)?;
+    if receipt.phase == Phase::Applied && !forced.contains(&Guard::Drift) {
+        no_drift(run.host, &receipt).await?;
+    }
+    let initial: Vec<Step> = receipt.wanted().iter().filter_map(|step| receipt.initial.get(&step.subject())?.clone()).collect();
+    guard::ask(run.host, &compare(run.host, &View::new(run.host), &initial).await?, forced).await?;
+
+    receipt.phase = Phase::Restoring;
+    run.drawer().write(&receipt)?;
+    let restored = run.restore(&receipt.stages[..receipt.begun], &receipt.initial).await;
+    if !restored.is_complete() {
+        return Err(Failure { error: Error::NotRestored, restored: Some(restored) });
+    }
+    run.drawer().empty()?;
+    Ok(restored)
+}
+
+/// Refuses to overwrite what somebody changed since `setup`.
+async fn no_drift(host: &Host, receipt: &Receipt) -> Result<(), Error> {
+    let steps: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
+    let changes = compare(host, &View::new(host), &steps).await?;
+    let drift: Vec<String> = changes.iter().filter(|change: &&Change| !change.holds()).map(described).collect();
+    if drift.is_empty() { Ok(()) } else { Err(Error::Drifted(drift)) }
+}
