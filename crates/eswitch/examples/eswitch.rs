@@ -130,7 +130,7 @@ async fn hold_to_contract(kernel: &Kernel, device: DevlinkHandle, vfs: Vec<VfInd
         device,
         driver,
         vfs,
-        inline: if simulated { Inline::Absent } else { Inline::Any },
+        inline: if simulated { Inline::Absent } else { Inline::None },
         encap: !simulated,
         function_mac: !simulated,
         param: simulated.then_some(max_macs),

@@ -40,9 +40,9 @@ pub struct Subject<'a> {
 pub enum Inline {
     /// It has no notion of them (netdevsim).
     Absent,
-    /// It needs no inline header and takes no other mode (`ConnectX-5` and later).
+    /// It needs no inline header and takes no other mode (`ConnectX-5` and later, the lab's card).
     None,
-    /// It takes each of them (the lab's pretend card, `ConnectX-4`).
+    /// It takes each of them (`ConnectX-4`).
     Any,
 }
 
@@ -233,8 +233,9 @@ pub async fn a_functions_mac_is_kept_or_refused(subject: &Subject<'_>) {
         let kept = port.and_then(|port| port.function.as_ref()).and_then(|function| function.hw_addr);
         assert_eq!(kept, Some(mac));
         let group = MacAddress::new([0x01, 0, 0x5e, 0, 0, 1]);
-        let refused = eswitch.set_function_mac(device, vf, group).await.err().and_then(|error| error.errno());
-        assert_eq!(refused, Some(Errno::EINVAL));
+        let refused = eswitch.set_function_mac(device, vf, group).await;
+        let Err(Error::Refused { refusal, .. }) = refused else { panic!("a group address gave {refused:?}") };
+        assert_eq!(refusal.to_string(), "kernel: Non-unicast hardware address unsupported (EINVAL)");
         eswitch.set_function_mac(device, vf, MacAddress::ZERO).await.expect("no MAC address again");
     } else {
         assert_eq!(set.err().and_then(|error| error.errno()), Some(Errno::EOPNOTSUPP));

@@ -123,7 +123,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::NoDevice(device) => {
-                let driver = device.pci().map(|pci| format!(": `lspci -k -s {pci}` shows its driver"));
+                let driver = device.pci().map(|pci| format!("; `lspci -k -s {pci}` shows its driver"));
                 Some(format!("`devlink dev show` lists the devices there are{}", driver.unwrap_or_default()))
             }
             Self::NoPort { device, .. } => {

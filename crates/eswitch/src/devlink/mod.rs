@@ -3,6 +3,8 @@
 //! One file an area, as the kernel has them below `net/devlink/`. Every request names its device by
 //! `DEVLINK_ATTR_BUS_NAME` and `DEVLINK_ATTR_DEV_NAME`, and every answer says whose it is.
 
+#[cfg(all(test, target_endian = "little"))]
+mod captured;
 pub(crate) mod dev;
 pub(crate) mod numbers;
 pub(crate) mod param;

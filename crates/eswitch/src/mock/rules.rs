@@ -1,6 +1,7 @@
 //! What mlx5 lets be set, and what it refuses, other than the mode itself.
 //!
-//! Sources are files of Linux 5.10 to 6.18; the messages are theirs.
+//! Sources are files of Linux 5.10 to 6.18; the messages are theirs, with the name of the module that
+//! `NL_SET_ERR_MSG_MOD` puts in front.
 
 use vdpa_hw::mock::kernel::Outcome;
 use vdpa_hw::mock::{EswitchMode, Inline, NetdevRole, SimParam, State as Simulated};
@@ -13,7 +14,7 @@ use crate::{EncapMode, InlineMode, ParamMode, ParamValue};
 /// inline header (`MLX5_CAP_INLINE_MODE_NOT_REQUIRED`) and take no other mode.
 pub(super) fn set_inline(state: &mut Simulated, pf: PciAddress, inline: InlineMode) -> Outcome {
     if inline != InlineMode::None {
-        return Err(Refusal::because(Errno::EOPNOTSUPP, "Inline mode can't be set"));
+        return Err(Refusal::because(Errno::EOPNOTSUPP, "mlx5_core: Inline mode can't be set"));
     }
     state.pf_mut(pf).ok_or(Errno::ENODEV)?.eswitch.inline = Inline::None;
     Ok(())
@@ -29,7 +30,10 @@ pub(super) fn set_encap(state: &mut Simulated, address: PciAddress, encap: Encap
         return Ok(());
     }
     if pf.eswitch.mode == EswitchMode::Switchdev && flows {
-        return Err(Refusal::because(Errno::EOPNOTSUPP, "Can't set encapsulation when flows are configured"));
+        return Err(Refusal::because(
+            Errno::EOPNOTSUPP,
+            "mlx5_core: Can't set encapsulation when flows are configured",
+        ));
     }
     pf.eswitch.encap = wanted;
     Ok(())
@@ -79,9 +83,12 @@ fn steering_mode_is_allowed(mode: &str, switchdev: bool) -> Outcome {
     match mode {
         "smfs" if switchdev => Err(Refusal::because(
             Errno::EOPNOTSUPP,
-            "Software managed steering is not supported when eswitch offloads enabled.",
+            "mlx5_core: Software managed steering is not supported when eswitch offloads enabled.",
         )),
         "dmfs" | "smfs" => Ok(()),
-        _ => Err(Refusal::because(Errno::EINVAL, "Bad parameter: supported values are [\"dmfs\", \"smfs\"]")),
+        _ => Err(Refusal::because(
+            Errno::EINVAL,
+            "mlx5_core: Bad parameter: supported values are [\"dmfs\", \"smfs\"]",
+        )),
     }
 }

@@ -69,7 +69,7 @@ async fn software_steering_is_chosen_before_switchdev() {
     let Error::Refused { refusal, .. } = error else { panic!("{error}") };
     assert_eq!(
         refusal.message.as_deref(),
-        Some("Software managed steering is not supported when eswitch offloads enabled.")
+        Some("mlx5_core: Software managed steering is not supported when eswitch offloads enabled.")
     );
 }
 
