@@ -3,6 +3,7 @@
 //! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
 //! the virtual machine that the lab tier boots, also for use by hand.
 
+mod host;
 mod hw_test;
 mod lab;
 mod process;

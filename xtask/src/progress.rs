@@ -4,7 +4,7 @@
 //! its end are printed, so that a log stays short.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One part of a chore, from its beginning to its end.
 #[derive(Debug)]
@@ -36,11 +36,9 @@ impl Part {
     }
 
     /// Says that the part is done, and how long it took.
-    pub(crate) fn end(self) -> Duration {
-        let took = self.since.elapsed();
+    pub(crate) fn end(self) {
         let erase = if self.live { "\r\x1b[K" } else { "" };
-        eprintln!("{erase}lab: {}: {:.1} s", self.what, took.as_secs_f32());
-        took
+        eprintln!("{erase}lab: {}: {:.1} s", self.what, self.since.elapsed().as_secs_f32());
     }
 }
 

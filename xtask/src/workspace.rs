@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The workspace's root.
 pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
 }
 
 /// The lab's sources.

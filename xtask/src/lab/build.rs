@@ -20,8 +20,8 @@ use crate::progress;
 use crate::{process, workspace};
 
 /// Downloads come from the network: 400 MB even over a slow line.
-const PACKAGES_LIMIT: Duration = Duration::from_secs(30 * 60);
-const COMPILE_LIMIT: Duration = Duration::from_secs(10 * 60);
+const PACKAGES_LIMIT: Duration = Duration::from_mins(30);
+const COMPILE_LIMIT: Duration = Duration::from_mins(10);
 
 /// A lab that is ready to be booted.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ async fn make_tools(part: Unfinished) -> Result<PathBuf> {
     fs::create_dir(&tree)?;
     let mut unpack = process::command("tar");
     unpack.args(["--no-same-owner", "--exclude", "./dev/*", "-xf"]).arg(&tar).arg("-C").arg(&tree);
-    process::run(unpack, Duration::from_secs(300)).await?;
+    process::run(unpack, Duration::from_mins(5)).await?;
     fs::remove_file(&tar)?;
     // Places for what `enter.sh` mounts.
     for place in ["dev", "proc", "tmp", "lab", "in", "out"] {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use super::sandbox;
 
 /// How long a build waits for another build of the same part.
-const WAIT_FOR_OTHER: Duration = Duration::from_secs(20 * 60);
+const WAIT_FOR_OTHER: Duration = Duration::from_mins(20);
 
 /// The cache of all clones of this user on this machine.
 #[derive(Debug, Clone)]

@@ -176,7 +176,7 @@ mod tests {
         Job { argv, env: vec![("A".into(), "b c".into())], limit, merge: true }
     }
 
-    /// A share whose VM is this very test: its command line has no folder in it, so a symlink to nowhere will not do.
+    /// A share whose VM is gone: the process has its id now, and not the folder in its command line.
     fn share(directory: &Path) -> Share {
         fs::create_dir_all(directory.join("jobs")).unwrap();
         Share::new(directory.to_owned(), std::process::id())

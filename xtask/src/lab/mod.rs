@@ -16,4 +16,5 @@ mod vm;
 pub(crate) use build::Lab;
 pub(crate) use commands::{Command, run};
 pub(crate) use job::{Job, JobEnd};
-pub(crate) use vm::{CARDS, Vm};
+pub(crate) use sandbox::{check, is_root};
+pub(crate) use vm::{CARDS, Life, Vm};

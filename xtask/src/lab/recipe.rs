@@ -35,7 +35,8 @@ pub(crate) fn key(inputs: &[&Path], of: &[&str]) -> Result<String> {
         add(&mut hash, input, input)?;
     }
     let digest = hash.finalize();
-    Ok(digest[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    let (start, _) = digest.split_first_chunk().context("a digest of less than eight bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(*start)))
 }
 
 fn add(hash: &mut Sha256, path: &Path, below: &Path) -> Result<()> {

@@ -76,5 +76,5 @@ pub(crate) async fn remove(directory: &Path) -> Result<()> {
     }
     let mut rm = command("rm");
     rm.args(["-rf", "--"]).arg(directory);
-    process::run(rm, Duration::from_secs(120)).await
+    process::run(rm, Duration::from_mins(2)).await
 }

@@ -15,7 +15,7 @@ use crate::progress::Part;
 use crate::{process, workspace};
 
 /// A boot takes 20 s alone on two cores, and longer beside a compiler.
-const BOOT_LIMIT: Duration = Duration::from_secs(240);
+const BOOT_LIMIT: Duration = Duration::from_mins(4);
 
 /// A pretend card in every VM.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +50,6 @@ pub(crate) enum Life {
 pub(crate) struct Vm {
     /// Where jobs go.
     pub(crate) share: Share,
-    /// How long it took from start to the first job possible.
-    pub(crate) boot: Duration,
     child: Option<Child>,
 }
 
@@ -90,10 +88,10 @@ impl Vm {
             }
             part.at(&console_line(&console));
         }
-        let boot = part.end();
+        part.end();
         booting.0 = None;
         let child = (life == Life::Ours).then_some(child);
-        Ok(Self { share: Share::new(share, pid), boot, child })
+        Ok(Self { share: Share::new(share, pid), child })
     }
 
     /// Ends it.

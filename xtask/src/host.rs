@@ -1,0 +1,85 @@
+//! What tests need of this machine, and installing it.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::lab::is_root;
+use crate::process;
+
+/// A program that tests start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    /// The crate whose daemon tier needs it, or `xtask` for the lab.
+    pub(crate) of: &'static str,
+    /// What has to be there: a program, or a file by its path.
+    pub(crate) witness: &'static str,
+    /// The Debian package that has it.
+    pub(crate) package: &'static str,
+}
+
+impl Need {
+    /// Whether it is there.
+    pub(crate) fn met(&self) -> bool {
+        if self.witness.starts_with('/') {
+            std::path::Path::new(self.witness).exists()
+        } else {
+            process::on_path(self.witness)
+        }
+    }
+}
+
+/// Everything that the tiers up to the lab need beyond a Rust toolchain.
+pub(crate) const NEEDS: &[Need] = &[
+    need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
+    need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
+    need("vdpa-hw", "ip", "iproute2"),
+    need("vdpa-ovs", "ovsdb-server", "openvswitch-switch"),
+    need("vdpa-ovs", "ovs-vswitchd", "openvswitch-switch"),
+    need("vdpa-datapath", "gcc", "gcc"),
+    need("vdpa-datapath", "pkg-config", "pkgconf"),
+    need("vdpa-datapath", "/usr/include/dpdk/rte_vdpa.h", "libdpdk-dev"),
+    need("vdpa-datapath", "/usr/share/dpdk/examples/vdpa/main.c", "dpdk-doc"),
+    need("vdpa-vm", "virsh", "libvirt-clients"),
+    need("vdpa-vm", "libvirtd", "libvirt-daemon"),
+    need("vdpa-vm", "xmllint", "libxml2-utils"),
+    need("vdpa-vm", "qemu-system-x86_64", "qemu-system-x86"),
+    need("xtask", "mmdebstrap", "mmdebstrap"),
+    need("xtask", "/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+];
+
+const fn need(of: &'static str, witness: &'static str, package: &'static str) -> Need {
+    Need { of, witness, package }
+}
+
+/// Installs the packages of the needs that are not met; without root, says what to install.
+pub(crate) async fn meet(needs: impl Iterator<Item = &Need>) -> Result<()> {
+    let unmet: Vec<_> = needs.filter(|need| !need.met()).collect();
+    let mut packages: Vec<&str> = unmet.iter().map(|need| need.package).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let line = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    ensure!(process::on_path("apt-get"), "the tests need what Debian calls {}", packages.join(", "));
+    ensure!(is_root(), "the tests need packages that only root can install: `{line}`");
+
+    eprintln!("installing for the tests: {line}");
+    let apt = |arguments: &[&str]| {
+        let mut apt = process::command("apt-get");
+        apt.args(["-q", "-y", "-o", "Acquire::Retries=3"])
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        apt
+    };
+    process::output(apt(&["update"]), Duration::from_mins(5)).await?;
+    let mut install = apt(&["install", "--no-install-recommends"]);
+    install.args(&packages);
+    process::output(install, Duration::from_mins(30)).await?;
+
+    if let Some(need) = unmet.iter().find(|need| !need.met()) {
+        bail!("{} is not there although {} was installed", need.witness, need.package);
+    }
+    Ok(())
+}
