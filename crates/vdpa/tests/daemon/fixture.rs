@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,12 @@ impl Fixture {
             ],
             ..Spec::new(vf, device.parse().unwrap(), &BUILT.program)
         }
+    }
+
+    /// A supervisor for the directory that VF `index` has already.
+    pub(crate) fn supervisor(&self, index: u16) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vdpa-supervise"));
+        command.arg(self.runtime_dir().join(format!("0000-43-00.0-vf{index}"))).spawn().unwrap()
     }
 
     pub(crate) fn supervisor_pid(&self, index: u16) -> u32 {

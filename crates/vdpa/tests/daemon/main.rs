@@ -116,6 +116,26 @@ async fn a_killed_supervisor_takes_the_program_with_it() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_is_started_again_in_place_serves_again() {
+    let fixture = Fixture::new("again");
+    let (host, spec) = (fixture.host(), Fixture::spec(0));
+    let pid = host.start(&spec).await.unwrap().pid().unwrap();
+    kill(fixture.supervisor_pid(0), Signal::KILL);
+    // As systemd does it: the same command, at once, on what the dead one left.
+    let mut supervisor = fixture.supervisor(0);
+    wait_for("the datapath to be ready", || {
+        fixture.runtime_dir().join("0000-43-00.0-vf0/control.sock").exists()
+            && fixture.supervisor_pid(0) == supervisor.id()
+    })
+    .await;
+    let again = host.observe(spec.vf).await.unwrap().unwrap();
+    assert!(again.is_ready() && again.pid() != Some(pid), "{again:?}");
+    UnixStream::connect(&again.socket).unwrap();
+    host.stop(spec.vf).await.unwrap();
+    assert!(supervisor.wait().unwrap().success(), "asked to end, it ends with success");
+}
+
+#[tokio::test]
 async fn a_program_that_dies_is_seen_as_failed_with_its_status() {
     let fixture = Fixture::new("dies");
     let (host, spec) = (fixture.host(), Fixture::spec(0));
