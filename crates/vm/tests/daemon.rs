@@ -5,14 +5,16 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vdpa_vm::{
-    DomainName, Domains, Error, Interface, Resource, Role, Source, View, Virsh, contract, enforce, holders,
-    xml,
+    DomainName, Domains, Error, Holder, Interface, Resource, Role, Source, View, Virsh, contract, enforce,
+    holders, xml,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -56,7 +58,7 @@ impl Libvirt {
         let uri = format!("qemu+unix:///session?socket={}", socket.display());
         let libvirt = Self { daemon, uri, emulator: emulator(), directory };
         let started = Instant::now();
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        while UnixStream::connect(&socket).is_err() {
             assert!(started.elapsed() < LIMIT, "libvirtd does not listen: {}", libvirt.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -191,27 +193,38 @@ async fn secrets_survive_an_edit() {
     assert!(domains.xml(&name, View::Definition).await.unwrap().contains("passwd='secret'"));
 }
 
-/// What QEMU is started with: each memory backend shared, and the interface as asked for.
+/// A guest on our socket: QEMU got the interface as it was asked for and each memory backend shared, it
+/// speaks vhost-user, runs, and then holds the socket.
 #[tokio::test]
-async fn qemu_gets_shared_memory_and_the_queues_asked_for() {
+async fn a_guest_runs_on_the_socket_with_its_memory_shared() {
     let libvirt = Libvirt::start();
     let domains = libvirt.domains();
     let two_cells = "<cpu><numa><cell id='0' cpus='0' memory='32' unit='MiB'/>\
                      <cell id='1' cpus='1' memory='32' unit='MiB'/></numa></cpu>";
     for (name, more, backends) in [("plain", "", 1), ("cells", two_cells, 2)] {
-        domains.define(&libvirt.template(name, more)).await.unwrap();
+        let socket = libvirt.directory.path().join(format!("{name}.sock"));
         let interface = Interface {
+            source: Source::VhostUser { socket: socket.clone(), role: Role::Server },
             rx_ring: Some(1024),
             tx_ring: Some(512),
             page_per_vq: true,
-            ..client(Path::new("/run/vdpa/vf0.sock"))
+            ..client(&socket)
         };
-        enforce(&domains, &name.parse().unwrap(), vf(), Some(&interface)).await.unwrap();
-        let argv = libvirt.virsh(&["domxml-to-native", "qemu-argv", "--domain", name]);
+        let domain: DomainName = name.parse().unwrap();
+        domains.define(&libvirt.template(name, more)).await.unwrap();
+        enforce(&domains, &domain, vf(), Some(&interface)).await.unwrap();
+        let resource = Resource::Socket(socket.clone());
+        let holder = |active| Holder { domain: domain.clone(), resource: resource.clone(), active };
+        assert_eq!(holders(&domains, std::slice::from_ref(&resource)).await.unwrap(), [holder(false)]);
+
+        // QEMU listens and waits; `virsh start` returns when a datapath has connected and answered.
+        let datapath = std::thread::spawn(move || serve(connect(&socket)));
+        libvirt.virsh(&["start", name]);
+        assert_eq!(holders(&domains, std::slice::from_ref(&resource)).await.unwrap(), [holder(true)]);
+        let argv = arguments_of_guest(name, libvirt.directory.path());
         assert_eq!(argv.matches(r#""share":true"#).count(), backends, "{name}: {argv}");
         assert_eq!(argv.matches(r#""qom-type":"memory-backend-memfd""#).count(), backends, "{name}: {argv}");
         for part in [
-            "path=/run/vdpa/vf0.sock",
             r#""type":"vhost-user""#,
             r#""queues":2"#,
             r#""mq":true"#,
@@ -223,52 +236,71 @@ async fn qemu_gets_shared_memory_and_the_queues_asked_for() {
         ] {
             assert!(argv.contains(part), "{name}: no {part} in {argv}");
         }
+        libvirt.virsh(&["destroy", name]);
+        let asked = datapath.join().unwrap();
+        assert!(
+            asked.contains(&message::GET_FEATURES) && asked.contains(&message::GET_QUEUE_NUM),
+            "{asked:?}"
+        );
     }
 }
 
-/// A guest starts on our socket once somebody listens there, and then holds it.
-#[tokio::test]
-async fn a_guest_starts_on_the_socket() {
-    let libvirt = Libvirt::start();
-    let domains = libvirt.domains();
-    let name: DomainName = "guest".parse().unwrap();
-    domains.define(&libvirt.template("guest", "")).await.unwrap();
-    let socket = libvirt.directory.path().join("vf0.sock");
-    let source = Source::VhostUser { socket: socket.clone(), role: Role::Server };
-    let interface = Interface { source, ..client(&socket) };
-    enforce(&domains, &name, vf(), Some(&interface)).await.unwrap();
-    // In the server's role QEMU waits for the datapath; a connection shows that it got that far.
-    let connecting = std::thread::spawn(move || {
-        let started = Instant::now();
-        loop {
-            match std::os::unix::net::UnixStream::connect(&socket) {
-                Ok(stream) => return stream,
-                Err(error) => assert!(started.elapsed() < LIMIT, "QEMU does not listen: {error}"),
+/// Connects to a socket as soon as somebody listens there.
+fn connect(socket: &Path) -> UnixStream {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return stream,
+            Err(error) => {
+                assert!(started.elapsed() < LIMIT, "nobody listens on {}: {error}", socket.display());
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
-    });
-    let mut command = Command::new("timeout");
-    command.args(["60", "virsh", "-q", "-c", &libvirt.uri, "start", "guest"]).stdin(Stdio::null());
-    let mut starting = command.spawn().unwrap();
-    let mut stream = connecting.join().unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    // vhost-user's first message is VHOST_USER_GET_FEATURES (1), flags version 1, no payload (QEMU docs/interop/vhost-user.rst).
-    let mut header = [0; 12];
-    std::io::Read::read_exact(&mut stream, &mut header).unwrap();
-    assert_eq!(header, [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    let held = holders(&domains, &[Resource::Socket(interface_socket(&interface))]).await.unwrap();
-    assert_eq!(held.len(), 1, "{held:?}");
-    drop(stream);
-    let _ = starting.kill();
-    let _ = starting.wait();
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
-fn interface_socket(interface: &Interface) -> PathBuf {
-    match &interface.source {
-        Source::VhostUser { socket, .. } => socket.clone(),
-        Source::Vdpa { device } => device.clone(),
+/// vhost-user's requests that want an answer (QEMU's `docs/interop/vhost-user.rst`).
+mod message {
+    pub(crate) const GET_FEATURES: u32 = 1;
+    pub(crate) const GET_PROTOCOL_FEATURES: u32 = 15;
+    pub(crate) const GET_QUEUE_NUM: u32 = 17;
+}
+
+/// The least of a datapath: answers what QEMU asks until it goes away. Returns the requests it saw.
+fn serve(mut stream: UnixStream) -> Vec<u32> {
+    // VHOST_USER_F_PROTOCOL_FEATURES, VIRTIO_F_VERSION_1, VIRTIO_NET_F_MQ; VHOST_USER_PROTOCOL_F_MQ.
+    let (features, protocol_features, queues) = (1u64 << 30 | 1 << 32 | 1 << 22, 1u64, 2u64);
+    let mut asked = Vec::new();
+    let mut header = [0; 12];
+    while stream.read_exact(&mut header).is_ok() {
+        let word =
+            |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (request, size) = (word(0), word(8));
+        asked.push(request);
+        let mut payload = vec![0; size as usize];
+        stream.read_exact(&mut payload).unwrap();
+        let answer = match request {
+            message::GET_FEATURES => features,
+            message::GET_PROTOCOL_FEATURES => protocol_features,
+            message::GET_QUEUE_NUM => queues,
+            _ => continue,
+        };
+        // Flags: version 1, and bit 2 for an answer.
+        let reply = [request.to_ne_bytes(), 5u32.to_ne_bytes(), 8u32.to_ne_bytes()].concat();
+        stream.write_all(&[&reply[..], &answer.to_ne_bytes()].concat()).unwrap();
     }
+    asked
+}
+
+/// The command line of the QEMU that runs a guest below `directory`.
+fn arguments_of_guest(name: &str, directory: &Path) -> String {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    let guest = format!("guest={name},");
+    processes
+        .map(|arguments| String::from_utf8_lossy(&arguments).replace('\0', " "))
+        .find(|arguments| arguments.contains(&guest) && arguments.contains(directory.to_str().unwrap()))
+        .unwrap_or_else(|| panic!("no QEMU runs {name}"))
 }
 
 #[test]
