@@ -1,5 +1,7 @@
 //! PCI functions, SR-IOV and links of a Linux host, and the simulated machine that all mocks share.
 
+#[cfg(feature = "mock")]
+pub mod contract;
 mod error;
 mod link;
 #[cfg(feature = "mock")]

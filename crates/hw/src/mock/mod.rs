@@ -22,6 +22,8 @@ mod links;
 mod machine;
 mod pci;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::Machine;

@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::state::{SimFunction, SimRole, State};
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress, Vf, VfIndex};
-use crate::pci::{Function, Holder, Pci, Role, SrIov};
+use crate::pci::{Function, Holder, Pci, Role, SrIov, vf_count_intent};
 
 #[async_trait]
 impl Pci for Machine {
@@ -33,8 +33,9 @@ impl Pci for Machine {
 
     async fn set_vf_count(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
         self.pf(pf)?;
+        let (now, total) = self.observe(|state| state.pf(pf).map_or((0, 0), |pf| (pf.num_vfs, pf.total_vfs)));
         self.operate("sriov_numvfs", &pf, |state| kernel::set_vf_count(state, pf, count))
-            .map_err(refused(format!("set sriov_numvfs of {pf} to {count}")))?;
+            .map_err(refused(vf_count_intent(pf, count, now, total)))?;
         let all = |state: &State| {
             let present = VfIndex::first(count).all(|index| state.vf_address(Vf { pf, index }).is_some());
             present.then_some(())
@@ -55,20 +56,25 @@ impl Pci for Machine {
         if bound.as_ref() == driver {
             return Ok(());
         }
+        if let Some(driver) = driver
+            && !self.observe(|state| state.drivers.contains(driver))
+        {
+            return Err(Error::NoDriver(driver.clone()));
+        }
         if bound.is_some() {
             self.operate("unbind", &function, |state| kernel::unbind(state, function))
                 .map_err(refused(format!("unbind {function}")))?;
         }
         let Some(driver) = driver else { return Ok(()) };
-        if !self.observe(|state| state.drivers.contains(driver)) {
-            return Err(Error::NoDriver(driver.clone()));
-        }
         self.operate("bind", &function, |state| kernel::bind(state, function, driver))
             .map_err(refused(format!("bind {function} to {driver}")))
     }
 
     async fn holders(&self, function: PciAddress) -> Result<Vec<Holder>> {
-        Ok(self.observe(|state| state.holders.get(&function).cloned().unwrap_or_default()))
+        self.observe(|state| match state.functions.get(&function) {
+            Some(_) => Ok(state.holders.get(&function).cloned().unwrap_or_default()),
+            None => Err(Error::NoFunction(function)),
+        })
     }
 }
 

@@ -53,7 +53,7 @@ impl Record {
                 IFLA_IFNAME => name = attribute.string().parse().ok(),
                 IFLA_ADDRESS => mac = ethernet(attribute),
                 IFLA_PERM_ADDRESS => {
-                    permanent_mac = ethernet(attribute).filter(|mac| *mac != MacAddress::ZERO)
+                    permanent_mac = ethernet(attribute).filter(|mac| *mac != MacAddress::ZERO);
                 }
                 IFLA_PARENT_DEV_NAME => parent = attribute.string().parse::<PciAddress>().ok(),
                 IFLA_MASTER => master = Some(IfIndex(attribute.u32()?)),

@@ -22,9 +22,12 @@
 
 mod attribute;
 mod bind;
-
+#[cfg(test)]
+mod fixture;
 mod holders;
 mod sriov;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod uevents;
 

@@ -1,0 +1,64 @@
+//! The switch changes its mode.
+
+use vdpa_netlink::{Errno, Refusal};
+
+use super::netdev::{drop_netdevs, renamed_by_udev, representor};
+use super::pci::vfs_of;
+use super::{NETDEV_MS, Outcome};
+use crate::mock::state::{Coming, EswitchMode, Netdev, NetdevRole, State};
+use crate::nouns::{PciAddress, Vf, VfIndex};
+
+/// `devlink dev eswitch set … mode`: `mlx5_devlink_eswitch_mode_set`.
+///
+/// The PF's network device goes and an uplink representor comes, down, with another index (pitfall 6).
+pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMode) -> Outcome {
+    let any_bound = vfs_of(state, address).any(|vf| state.functions[&vf].driver.is_some());
+    let bridged = state.netdevs.values().any(|n| n.role == NetdevRole::Uplink(address) && n.ingress_qdisc);
+    let pf = state.pf_mut(address).ok_or(Errno::ENODEV)?;
+    if pf.eswitch.mode == mode {
+        return Ok(());
+    }
+    let profile = &pf.profile;
+    match mode {
+        EswitchMode::Switchdev => {
+            if let Some(text) = &profile.refuses_switchdev {
+                return Err(Refusal::because(Errno::EOPNOTSUPP, text.clone()));
+            }
+            if profile.refuses_switchdev_without_vfs && pf.num_vfs == 0 {
+                return Err(Refusal::because(
+                    Errno::EINVAL,
+                    "Can't set offloads mode, SRIOV legacy not enabled",
+                ));
+            }
+            if profile.refuses_switchdev_with_bound_vfs && any_bound {
+                return Err(Refusal::because(Errno::EBUSY, "Unbind all VFs first"));
+            }
+        }
+        EswitchMode::Legacy => {
+            if profile.refuses_legacy_when_bridged && bridged {
+                return Err(Refusal::because(Errno::EBUSY, "Can't change mode, E-Switch is busy"));
+            }
+        }
+    }
+    pf.eswitch.mode = mode;
+    let (count, vf_ms) = (pf.num_vfs, pf.profile.vf_ms);
+    let replaced = state.netdev_with(NetdevRole::Uplink(address)).map(|(_, netdev)| netdev.clone());
+    drop_netdevs(state, |netdev| match netdev.role {
+        NetdevRole::Uplink(pf) => pf == address,
+        NetdevRole::Representor(vf) => vf.pf == address,
+        NetdevRole::VfNetdev(_) | NetdevRole::Other => false,
+    });
+    if let Some(old) = replaced {
+        let uplink = Netdev { up: false, ovs_port: false, ingress_qdisc: false, uses: Vec::new(), ..old };
+        let uplink = renamed_by_udev(uplink);
+        state.later(NETDEV_MS, Coming::Netdev(Box::new(uplink)));
+    }
+    if mode == EswitchMode::Switchdev {
+        for index in VfIndex::first(count) {
+            let netdev = representor(state, Vf { pf: address, index });
+            let after = NETDEV_MS + vf_ms * (u64::from(index.get()) + 1) / 4;
+            state.later(after, Coming::Netdev(Box::new(netdev)));
+        }
+    }
+    Ok(())
+}

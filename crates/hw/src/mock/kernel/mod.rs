@@ -1,0 +1,43 @@
+//! The rules by which the simulated machine changes: what the kernel does, refuses, and does late.
+//!
+//! Each rule names its evidence. A rule without a refusal is one that the kernel has not either.
+
+mod eswitch;
+mod netdev;
+mod pci;
+
+use vdpa_netlink::Refusal;
+
+use super::state::{Coming, State};
+
+pub use eswitch::set_eswitch_mode;
+pub use netdev::{set_ovs_ports, set_tc_offload, set_up, set_vf};
+pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
+
+/// The result of an operation on the machine.
+pub type Outcome<T = ()> = Result<T, Refusal>;
+
+/// Milliseconds from a bind to the network device: a fraction of a second on `ConnectX` cards.
+const NETDEV_MS: u64 = 150;
+/// Milliseconds that udev takes for one network device.
+const UDEV_MS: u64 = 60;
+
+/// Lets something happen that was on its way.
+pub(super) fn happen(state: &mut State, coming: Coming) {
+    match coming {
+        Coming::Vf(vf) => pci::vf_appears(state, vf),
+        Coming::Netdev(netdev) => {
+            if netdev::still_wanted(state, &netdev) {
+                let index = netdev::register(state, *netdev);
+                state.later(UDEV_MS, Coming::Name(index));
+            }
+        }
+        Coming::Name(index) => {
+            if let Some(netdev) = state.netdevs.get_mut(&index)
+                && let Some(name) = netdev.udev_name.take()
+            {
+                netdev.name = name;
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Network devices are registered, named, set and taken away.
+
+use vdpa_netlink::Errno;
+
+use super::Outcome;
+use crate::link::VfChange;
+use crate::mock::state::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
+use crate::nouns::{IfIndex, MacAddress, NetdevName, Vf};
+
+/// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast.
+pub fn set_vf(state: &mut State, vf: Vf, change: VfChange) -> Outcome {
+    let pf = state.pf_mut(vf.pf).ok_or(Errno::ENODEV)?;
+    let settings = pf.vfs.get_mut(&vf.index).ok_or(Errno::EINVAL)?;
+    if change.mac.is_some_and(MacAddress::is_multicast) {
+        return Err(Errno::EINVAL.into());
+    }
+    settings.mac = change.mac.unwrap_or(settings.mac);
+    settings.trust = change.trust.unwrap_or(settings.trust);
+    settings.spoofchk = change.spoofchk.unwrap_or(settings.spoofchk);
+    Ok(())
+}
+
+/// `IFF_UP`.
+pub fn set_up(state: &mut State, link: IfIndex, up: bool) -> Outcome {
+    state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?.up = up;
+    Ok(())
+}
+
+/// ethtool's hw-tc-offload; EOPNOTSUPP with "bit name not found" is for unknown features, a device
+/// without it just leaves it off (veth: errno 0, ACTIVE empty).
+pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<bool> {
+    let ignored =
+        state.functions.values().any(|f| matches!(&f.role, SimRole::Pf(pf) if pf.profile.ignores_tc_offload));
+    let netdev = state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?;
+    match &mut netdev.tc_offload {
+        Some(active) if !ignored => {
+            *active = on;
+            Ok(on)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// What ovs-vswitchd does to network devices that become, or cease to be, its ports.
+///
+/// `ports` are the names of all of them; `offload` says whether hw-offload is in force.
+pub fn set_ovs_ports(state: &mut State, ports: &[String], offload: bool) {
+    for netdev in state.netdevs.values_mut() {
+        netdev.ovs_port = ports.iter().any(|port| port == netdev.name.as_str());
+        netdev.ingress_qdisc = netdev.ovs_port && offload;
+    }
+}
+
+/// Stands for the random MAC that a driver gives a VF without one: the same each time, so that a simulated
+/// host can be compared.
+pub(super) fn random_mac(vf: Vf) -> MacAddress {
+    let [high, low] = vf.index.get().to_be_bytes();
+    MacAddress::new([0x02, 0x5e, 0x00, 0x00, high, low])
+}
+
+/// A representor as its driver registers it; udev renames it if the name fits.
+pub(super) fn representor(state: &State, vf: Vf) -> Netdev {
+    let base = state.pf(vf.pf).map(|pf| pf.netdev.to_string()).unwrap_or_default();
+    let netdev = Netdev {
+        role: NetdevRole::Representor(vf),
+        tc_offload: Some(false),
+        ..plain(&format!("{base}_{}", vf.index), random_mac(vf))
+    };
+    renamed_by_udev(netdev)
+}
+
+pub(super) fn plain(name: &str, mac: MacAddress) -> Netdev {
+    Netdev {
+        // A name too long for the kernel leaves the driver's own (pitfall 19).
+        name: name.parse().unwrap_or_else(|_| fallback_name()),
+        udev_name: None,
+        role: NetdevRole::Other,
+        up: false,
+        mac,
+        tc_offload: None,
+        ingress_qdisc: false,
+        ovs_port: false,
+        uses: Vec::new(),
+    }
+}
+
+fn fallback_name() -> NetdevName {
+    "eth%d".parse().unwrap_or_else(|_| unreachable!("eth%d is a valid name"))
+}
+
+/// The device as the kernel first shows it: `ethN`, until udev has renamed it.
+pub(super) fn renamed_by_udev(netdev: Netdev) -> Netdev {
+    Netdev { udev_name: Some(netdev.name.clone()), name: fallback_name(), ..netdev }
+}
+
+pub(super) fn register(state: &mut State, mut netdev: Netdev) -> IfIndex {
+    state.next_ifindex = state.next_ifindex.max(1) + 1;
+    let index = IfIndex(state.next_ifindex);
+    if netdev.name == fallback_name() {
+        let free = (0..).find_map(|n| {
+            let name: NetdevName = format!("eth{n}").parse().ok()?;
+            state.netdevs.values().all(|other| other.name != name).then_some(name)
+        });
+        netdev.name = free.unwrap_or_else(fallback_name);
+    }
+    state.netdevs.insert(index, netdev);
+    index
+}
+
+/// A device whose VF or mode has gone in the meantime is never registered.
+pub(super) fn still_wanted(state: &State, netdev: &Netdev) -> bool {
+    let bound =
+        |vf: Vf| state.vf_address(vf).is_some_and(|address| state.functions[&address].driver.is_some());
+    let switchdev = |pf| state.pf(pf).is_some_and(|pf: &SimPf| pf.eswitch.mode == EswitchMode::Switchdev);
+    let duplicate =
+        state.netdevs.values().any(|other| other.role == netdev.role && netdev.role != NetdevRole::Other);
+    !duplicate
+        && match netdev.role {
+            NetdevRole::VfNetdev(vf) => bound(vf),
+            NetdevRole::Representor(vf) => {
+                switchdev(vf.pf) && state.pf(vf.pf).is_some_and(|pf| vf.index.get() < pf.num_vfs)
+            }
+            NetdevRole::Uplink(_) | NetdevRole::Other => true,
+        }
+}
+
+pub(super) fn drop_netdevs(state: &mut State, gone: impl Fn(&Netdev) -> bool) {
+    state.netdevs.retain(|_, netdev| !gone(netdev));
+}
