@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use vdpa_vm::{
@@ -29,11 +29,15 @@ struct Libvirt {
 
 impl Libvirt {
     fn start() -> Self {
+        let emulator = emulator();
         let directory = tempfile::Builder::new().prefix("vdpa-vm-").tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         let socket = at("libvirt-sock");
         let conf = format!("unix_sock_dir = \"{}\"\nauth_unix_rw = \"none\"\n", directory.path().display());
         fs::write(at("libvirtd.conf"), conf).unwrap();
+        // Without virtlogd, which libvirtd would start and leave behind.
+        fs::create_dir_all(at("config/libvirt")).unwrap();
+        fs::write(at("config/libvirt/qemu.conf"), "stdio_handler = \"file\"\n").unwrap();
         let mut command = Command::new("/usr/sbin/libvirtd");
         command
             .args(["-f", at("libvirtd.conf").to_str().unwrap(), "-p", at("libvirtd.pid").to_str().unwrap()])
@@ -51,12 +55,14 @@ impl Libvirt {
         // As root it would be the system's libvirtd, with the system's directories.
         if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
             let (user, group) = nobody();
-            std::os::unix::fs::chown(directory.path(), Some(user), Some(group)).unwrap();
+            for path in [directory.path().to_owned(), at("config"), at("config/libvirt")] {
+                std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+            }
             command.uid(user).gid(group);
         }
         let daemon = command.spawn().expect("libvirtd starts: package libvirt-daemon");
         let uri = format!("qemu+unix:///session?socket={}", socket.display());
-        let libvirt = Self { daemon, uri, emulator: emulator(), directory };
+        let libvirt = Self { daemon, uri, emulator, directory };
         let started = Instant::now();
         while UnixStream::connect(&socket).is_err() {
             assert!(started.elapsed() < LIMIT, "libvirtd does not listen: {}", libvirt.log());
@@ -75,15 +81,19 @@ impl Libvirt {
 
     /// Runs virsh past the crate, for what is the user's to do: start, stop, save.
     fn virsh(&self, arguments: &[&str]) -> String {
+        let output = self.try_virsh(arguments).expect("virsh runs: package libvirt-clients");
+        assert!(output.status.success(), "virsh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn try_virsh(&self, arguments: &[&str]) -> std::io::Result<Output> {
         let mut command = Command::new("timeout");
         command
             .args(["60", "virsh", "-q", "-c", &self.uri])
             .args(arguments)
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
-        let output = command.output().expect("virsh runs: package libvirt-clients");
-        assert!(output.status.success(), "virsh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        command.output()
     }
 
     /// A small guest without a disk that stops in its firmware, two vCPUs and a VNC password.
@@ -109,8 +119,10 @@ impl Libvirt {
 
 impl Drop for Libvirt {
     fn drop(&mut self) {
-        for domain in self.virsh(&["list", "--name"]).lines().filter(|line| !line.is_empty()) {
-            self.virsh(&["destroy", domain]);
+        // A panic on the way is reported as it is: nothing here may add another.
+        let running = self.try_virsh(&["list", "--name"]).map(|output| output.stdout).unwrap_or_default();
+        for domain in String::from_utf8_lossy(&running).lines().filter(|line| !line.is_empty()) {
+            let _ = self.try_virsh(&["destroy", domain]);
         }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();

@@ -33,7 +33,7 @@ fn the_how_tos_domain_gets_an_interface_and_shared_memory() {
     assert_eq!(
         added,
         [
-            "    <vdpa:wiring xmlns:vdpa='https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0' created='access'/>",
+            "    <vdpa:wiring xmlns:vdpa='https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0' created='access' last-port='7'/>",
             "    <access mode='shared'/>",
             "    <interface type='vhostuser'>",
             "      <mac address='e4:11:22:33:55:60'/>",
@@ -50,7 +50,7 @@ fn the_how_tos_domain_gets_an_interface_and_shared_memory() {
 #[test]
 fn memory_that_is_shared_by_its_cells_is_left_as_it_is() {
     let wired = xml::attach(RUNNING, vf(0), &client(0)).unwrap();
-    assert!(!wired.contains("vdpa:wiring") && !wired.contains("<access"), "{wired}");
+    assert!(!wired.contains("created=") && !wired.contains("<access"), "{wired}");
     assert_eq!(xml::detach(&wired, vf(0)).unwrap(), RUNNING);
 }
 
@@ -58,7 +58,7 @@ fn memory_that_is_shared_by_its_cells_is_left_as_it_is() {
 fn a_kernel_vdpa_device_leaves_the_memory_as_it_is() {
     let wanted = interface(0, Source::Vdpa { device: "/dev/vhost-vdpa-0".into() });
     let wired = xml::attach(INSTALLED, vf(0), &wanted).unwrap();
-    assert!(!wired.contains("<access") && !wired.contains("wiring"), "{wired}");
+    assert!(!wired.contains("<access") && !wired.contains("created="), "{wired}");
     assert_eq!(xml::find(&wired, vf(0)).unwrap(), Some(wanted));
 }
 
@@ -93,6 +93,47 @@ fn what_a_user_put_into_our_memory_backing_stays() {
     let detached = xml::detach(&locked, vf(0)).unwrap();
     assert!(detached.contains("<memoryBacking><locked/>\n  </memoryBacking>"), "{detached}");
     assert!(!detached.contains("access") && detached.contains("<devices/>"), "{detached}");
+}
+
+/// What libvirt does on define where no root port is free: the interface gets a new one, number `port`.
+fn on_port(xml: &str, n: u16, port: u32) -> String {
+    let controller = format!(
+        "<controller type='pci' index='{port}' model='pcie-root-port'/>\n    <controller type='virtio-serial'"
+    );
+    let alias = format!("<alias name='ua-vdpa-0000-43-00-0-vf{n}'/>");
+    let address = format!(
+        "{alias}\n      <address type='pci' domain='0x0000' bus='0x{port:02x}' slot='0x00' function='0x0'/>"
+    );
+    xml.replace("<controller type='virtio-serial'", &controller).replace(&alias, &address)
+}
+
+#[test]
+fn root_ports_that_libvirt_made_for_us_go_with_us() {
+    let one = on_port(&xml::attach(INSTALLED, vf(0), &client(0)).unwrap(), 0, 8);
+    let two = on_port(&xml::attach(&one, vf(1), &client(1)).unwrap(), 1, 9);
+    for first in [0, 1] {
+        let left = xml::detach(&two, vf(first)).unwrap();
+        assert!(left.contains("index='8'"), "port 8 is in use, or below one that is: {left}");
+        assert_eq!(left.contains("index='9'"), first == 0, "{left}");
+        assert_eq!(xml::detach(&left, vf(1 - first)).unwrap(), INSTALLED);
+    }
+}
+
+#[test]
+fn root_ports_that_are_not_ours_stay() {
+    let wired = on_port(&xml::attach(INSTALLED, vf(0), &client(0)).unwrap(), 0, 8);
+    // Another device has come onto it; or a port after it; or ours was moved to a port there was before.
+    let disk = "<disk><address type='pci' bus='0x08' slot='0x00' function='0x1'/></disk></devices>";
+    let after = "<controller type='pci' index='9' model='pcie-root-port'/></devices>";
+    for changed in [
+        wired.replace("</devices>", disk),
+        wired.replace("</devices>", after),
+        wired.replace("bus='0x08'", "bus='0x07'"),
+    ] {
+        let detached = xml::detach(&changed, vf(0)).unwrap();
+        assert!(detached.contains("index='8'") && detached.contains("index='7'"), "{detached}");
+        assert!(!detached.contains("wiring"), "{detached}");
+    }
 }
 
 #[test]

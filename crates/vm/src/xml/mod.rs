@@ -4,15 +4,17 @@
 //! so quotes, comments, CDATA, entities, the DOCTYPE, line ends and attribute order are untouched.
 //!
 //! What [`attach`] adds, [`detach`] takes out, and the text is what it was, byte for byte. Beside the
-//! interface that can be shared memory (vhost-user needs it) and the elements around what we add;
-//! these are recorded in `<metadata>` under our namespace, so that what was there before us stays and
-//! a document that went through libvirt meanwhile is cleaned up as well. Shared memory that another
-//! device needs too (a foreign vhost-user interface, virtiofs) stays.
+//! interface that can be shared memory (vhost-user needs it), the elements around what we add, and a
+//! root port that libvirt made for the interface. These are recorded in `<metadata>` under our
+//! namespace, so that what was there before us stays, and a document that went through libvirt
+//! meanwhile is cleaned up as well. Shared memory that another device needs too (a foreign vhost-user
+//! interface, virtiofs) stays.
 
 mod document;
 mod element;
 mod memory;
 mod nic;
+mod port;
 mod record;
 
 use vdpa_hw::Vf;
@@ -35,11 +37,14 @@ pub fn attach(xml: &str, vf: Vf, interface: &Interface) -> Result<String> {
     }
     let document = Document::parse(xml)?;
     let mut record = Record::read(&document);
+    if !nic::all(&document).any(|interface| nic::vf(interface).is_some()) {
+        record.last_port = port::last(&document);
+    }
     let mut text = put(&document, vf, interface, &mut record)?.unwrap_or_else(|| xml.to_owned());
     if interface.needs_shared_memory() {
         text = memory::share(text, &mut record)?;
     }
-    if record.is_empty() {
+    if record.says_nothing() {
         return Ok(text);
     }
     record.write(&text)
@@ -77,28 +82,28 @@ fn put(
 /// The document without the interface for `vf`, and, with our last one, without anything of ours.
 pub fn detach(xml: &str, vf: Vf) -> Result<String> {
     let mut text = xml.to_owned();
+    let before = Record::read(&Document::parse(&text)?);
+    let mut after = before.clone();
     loop {
         let document = Document::parse(&text)?;
         let Some(node) = nic::of(&document, vf) else { break };
+        after.ports.extend(port::of(node));
         text = document.remove(node)?.apply(&text);
     }
+    text = port::remove(text, &mut after)?;
     let document = Document::parse(&text)?;
     let others = nic::all(&document).any(|interface| nic::vf(interface).is_some());
     let memory = memory::is_needed(&document);
-    let before = Record::read(&document);
-    let mut after = before.clone();
-    for part in Part::ALL.into_iter().filter(|part| !part.is_memory() || !memory) {
-        // With another interface of ours the parents around it stay; with none, all of ours goes.
-        if (others && !part.is_memory()) || part == Part::Metadata {
-            continue;
+    for part in Part::ALL {
+        // Beside another interface of ours stays what is around it; shared memory, beside one that needs it.
+        let stays = if part.is_memory() { memory } else { others };
+        if !stays && part != Part::Metadata {
+            text = before.undo(part, &text)?;
+            after.created.remove(&part);
+            after.opened.remove(&part);
         }
-        text = before.undo(part, &text)?;
-        after.created.remove(&part);
-        after.opened.remove(&part);
     }
-    let only_metadata =
-        |parts: &std::collections::BTreeSet<Part>| parts.iter().all(|part| *part == Part::Metadata);
-    if others && !(only_metadata(&after.created) && only_metadata(&after.opened)) {
+    if others && !after.says_nothing() {
         return after.write(&text);
     }
     before.undo(Part::Metadata, &Record::remove(&text)?)

@@ -2,12 +2,13 @@
 //!
 //! ```xml
 //! <metadata>
-//!   <vdpa:wiring xmlns:vdpa='https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0' created='memoryBacking source access'/>
+//!   <vdpa:wiring xmlns:vdpa='https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0' created='memoryBacking source access' last-port='7'/>
 //! </metadata>
 //! ```
 //!
 //! `created` names the elements that were not there before, `opened` those that were empty-element
-//! tags. libvirt keeps foreign elements in `<metadata>` for whoever owns the namespace, one a
+//! tags, `last-port` the last PCI controller there was, `ports` those after it that served an interface
+//! of ours which is gone. libvirt keeps foreign elements in `<metadata>` for whoever owns the namespace, one a
 //! namespace (<https://libvirt.org/formatdomain.html#general-metadata>). What the domain had already is
 //! not in the record and is not taken out; where nothing had to be added there is no record.
 
@@ -64,24 +65,34 @@ pub(super) struct Record {
     pub(super) created: BTreeSet<Part>,
     /// Elements that were there as empty-element tags.
     pub(super) opened: BTreeSet<Part>,
+    /// The last PCI controller before us.
+    pub(super) last_port: Option<u32>,
+    /// Later ones that an interface of ours sat on.
+    pub(super) ports: BTreeSet<u32>,
 }
 
 impl Record {
     /// Reads the record; an empty one where there is none.
     pub(super) fn read(document: &Document<'_>) -> Self {
+        let words = |name| Self::node(document).and_then(|node| node.attribute(name)).unwrap_or_default();
         let parts = |name| -> BTreeSet<Part> {
-            let names = Self::node(document).and_then(|node| node.attribute(name)).unwrap_or_default();
-            names
+            words(name)
                 .split_ascii_whitespace()
                 .filter_map(|name| Part::ALL.into_iter().find(|p| p.name() == name))
                 .collect()
         };
-        Self { created: parts("created"), opened: parts("opened") }
+        Self {
+            created: parts("created"),
+            opened: parts("opened"),
+            last_port: words("last-port").parse().ok(),
+            ports: words("ports").split_ascii_whitespace().filter_map(|port| port.parse().ok()).collect(),
+        }
     }
 
-    /// Whether there is nothing to record.
-    pub(super) fn is_empty(&self) -> bool {
-        self.created.is_empty() && self.opened.is_empty()
+    /// Whether it says nothing of anything but itself.
+    pub(super) fn says_nothing(&self) -> bool {
+        let itself = |parts: &BTreeSet<Part>| parts.iter().all(|part| *part == Part::Metadata);
+        itself(&self.created) && itself(&self.opened) && self.last_port.is_none()
     }
 
     /// Puts the record into a document, in place of the one there.
@@ -152,6 +163,13 @@ impl Record {
                 let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
                 element = element.with(name, &names.join(" "));
             }
+        }
+        if let Some(port) = self.last_port {
+            element = element.with("last-port", &port);
+        }
+        if !self.ports.is_empty() {
+            let ports: Vec<_> = self.ports.iter().map(u32::to_string).collect();
+            element = element.with("ports", &ports.join(" "));
         }
         element
     }
