@@ -23,7 +23,9 @@ mod row;
 mod rpc;
 mod transport;
 mod txn;
+mod uuid;
 mod value;
+mod wire;
 
 pub(crate) use self::rpc::connect_error;
 pub use self::{
@@ -32,5 +34,6 @@ pub use self::{
     row::Row,
     rpc::Rpc,
     txn::Transaction,
-    value::{Atom, Map, NamedUuid, NoUuid, Set, Uuid, Value},
+    uuid::{NoUuid, Uuid},
+    value::{Atom, Map, NamedUuid, Set, Value},
 };

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Operation, Row, value::Uuid, value::Value};
+use super::{Operation, Row, uuid::Uuid, value::Value};
 use crate::Error;
 
 /// What one operation did.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::value::{Atom, Uuid, Value};
+use super::{
+    uuid::Uuid,
+    value::{Atom, Value},
+};
 use crate::Error;
 
 /// Columns of one row.

@@ -170,7 +170,8 @@ mod tests {
                     return serde_json::from_slice(&frame).unwrap();
                 }
                 let mut chunk = [0; 4096];
-                let length = self.stream.read(&mut chunk).await.unwrap();
+                let read = tokio::time::timeout(LIMIT, self.stream.read(&mut chunk)).await;
+                let length = read.expect("the client says nothing").unwrap();
                 assert_ne!(length, 0, "the client hung up");
                 self.splitter.feed(&chunk[..length]).unwrap();
             }
@@ -322,6 +323,15 @@ mod tests {
         let error = Rpc::connect(Path::new("/nonexistent/db.sock"), LIMIT).await.unwrap_err();
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");
         assert_eq!(error.to_string(), "cannot connect to /nonexistent/db.sock");
+    }
+
+    #[test]
+    fn a_socket_one_may_not_use_is_told_from_one_nobody_serves() {
+        let error = connect_error(Path::new("db.sock"), io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
+        assert_eq!(error.to_string(), "no permission to connect to db.sock");
+        let error = connect_error(Path::new("db.sock"), io::ErrorKind::ConnectionRefused.into());
+        assert!(matches!(error, Error::Connect { .. }), "{error:?}");
     }
 
     #[tokio::test]

@@ -1,7 +1,18 @@
 //! Committed is not applied, and applied is not working.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use tracing::{
+    Subscriber,
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+};
 use vdpa_ovs::{Change, Error, Limits, Ovsdb, Vswitch, testing::Daemons};
 
 use crate::{bridge, ports, present};
@@ -62,6 +73,31 @@ async fn two_hundred_ports_are_one_transaction() {
     switch.apply(&Change::restoring(bridge(), &before)).await.unwrap();
     assert_eq!(switch.writes(), 2);
     assert_eq!(switch.observe(&bridge()).await.unwrap().bridge, None);
+}
+
+/// The names of spans, in the order they began.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<&'static str>>>);
+
+impl<S: Subscriber> Layer<S> for Spans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let name = attributes.metadata().name();
+        if name.starts_with("ovs") {
+            self.0.lock().unwrap().push(name);
+        }
+    }
+}
+
+/// Whoever measures tells the database's time from ovs-vswitchd's by these spans.
+#[tokio::test]
+async fn reading_writing_and_waiting_are_spans_of_their_own() {
+    let daemons = Daemons::start().await;
+    let spans = Spans::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
+    daemons.vswitch().apply(&present().exactly(ports(1))).await.unwrap();
+    let (read, write) = ("ovsdb.transact", "ovsdb.transact");
+    let wait = ["ovsdb.wait_applied", "ovsdb.transact"];
+    assert_eq!(*spans.0.lock().unwrap(), ["ovs.apply", "ovsdb.connect", read, write, wait[0], wait[1]]);
 }
 
 /// The version in the database is what the start script wrote there; the daemon's own word is on its control

@@ -1,0 +1,218 @@
+//! The mock's state: a database in small, and what it refuses.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BridgeName, BridgeState, Change, Elsewhere, Error, InterfaceFailure, OWNER, OWNER_TAG, Observation,
+    Owner, PORT_TAG, PortKey, PortName, PortState, Presence, Setting, Settings, Versions,
+};
+
+/// The key of the switch's `other_config` that this crate sets.
+const HW_OFFLOAD: &str = "hw-offload";
+
+/// The whole state, to be kept in a file and taken up again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snapshot {
+    /// Every bridge by name, whoever made it.
+    pub bridges: BTreeMap<String, MockBridge>,
+    /// The switch's `other_config`.
+    pub other_config: BTreeMap<String, String>,
+    /// Whether ovs-vswitchd has turned hardware offload on. Once on it stays so until a restart, whatever
+    /// `other_config` reads (`netdev_set_flow_api_enabled`, lib/netdev-offload.c).
+    pub hw_offload_in_force: bool,
+    /// The configuration number last asked for.
+    pub next_cfg: i64,
+    /// The number that is applied.
+    pub cur_cfg: i64,
+    /// What the switch says it is.
+    pub versions: Versions,
+    /// Whether ovs-vswitchd stands still: changes are recorded and never applied.
+    pub stopped: bool,
+}
+
+/// A bridge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MockBridge {
+    /// The row's `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// The row's `datapath_type`.
+    pub datapath_type: String,
+    /// Ports by netdev, without the bridge's own.
+    pub ports: BTreeMap<String, MockPort>,
+}
+
+/// A port with its interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MockPort {
+    /// The Port row's `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
+    /// The `OpenFlow` port number.
+    pub ofport: Option<i64>,
+    /// Why the netdev could not be opened.
+    pub error: Option<String>,
+    /// What somebody has set in its rows.
+    #[serde(skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+}
+
+impl Snapshot {
+    pub(super) fn hw_offload(&self) -> Option<&str> {
+        self.other_config.get(HW_OFFLOAD).map(String::as_str)
+    }
+
+    /// The database after a change, or why it is refused.
+    pub(super) fn after(&self, change: &Change) -> Result<Self, Error> {
+        change.check()?;
+        let (bridge, mut next) = (&change.bridge, self.clone());
+        match (change.presence, self.bridges.get(bridge.as_str())) {
+            (Presence::Absent, Some(state)) => {
+                if !is_ours(&state.external_ids) {
+                    return Err(Error::NotOwner { bridge: bridge.clone() });
+                }
+                let foreign = state.ports.iter().filter(|(_, port)| port.key().is_none());
+                let ports: Vec<String> = foreign.map(|(name, _)| name.clone()).collect();
+                if !ports.is_empty() {
+                    return Err(Error::ForeignPorts { bridge: bridge.clone(), ports });
+                }
+                next.bridges.remove(bridge.as_str());
+            }
+            (Presence::Present, None) => {
+                let external_ids = BTreeMap::from([(OWNER_TAG.to_owned(), OWNER.to_owned())]);
+                next.bridges.insert(bridge.to_string(), MockBridge { external_ids, ..MockBridge::default() });
+            }
+            (Presence::AsIs, None) if !change.wanted().is_empty() => {
+                return Err(Error::NoBridge { bridge: bridge.clone() });
+            }
+            _ => {}
+        }
+        let mut replaced = change.settings.clone();
+        if let Some(state) = next.bridges.get_mut(bridge.as_str()) {
+            state.ports.retain(|name, port| match (port.key(), name.parse()) {
+                (Some(key), Ok(name)) if !change.keeps(&key, &name) => {
+                    replaced.entry(key).or_insert_with(|| port.settings.clone());
+                    false
+                }
+                _ => true,
+            });
+        }
+        for (key, name) in change.wanted() {
+            next.add(bridge, key, name, replaced.remove(key).unwrap_or_default())?;
+        }
+        match &change.hw_offload {
+            Setting::AsIs => {}
+            Setting::Set(value) => drop(next.other_config.insert(HW_OFFLOAD.to_owned(), value.clone())),
+            Setting::Unset => drop(next.other_config.remove(HW_OFFLOAD)),
+        }
+        Ok(next)
+    }
+
+    /// Adds a port unless it is there. One netdev is on one bridge: names are unique in the schema
+    /// (vswitch.ovsschema, indexes of Port and Interface).
+    fn add(
+        &mut self,
+        bridge: &BridgeName,
+        key: &PortKey,
+        name: &PortName,
+        settings: Settings,
+    ) -> Result<(), Error> {
+        for (holder, state) in &self.bridges {
+            let held = state.ports.get(name.as_str());
+            let held_key = held.and_then(MockPort::key);
+            match held {
+                None if holder != name.as_str() => {}
+                Some(_) if holder == bridge.as_str() && held_key.as_ref().is_none_or(|held| held == key) => {
+                    return Ok(());
+                }
+                _ => {
+                    return Err(Error::PortElsewhere {
+                        port: name.clone(),
+                        bridge: holder.clone(),
+                        key: held_key,
+                    });
+                }
+            }
+        }
+        if let Some(state) = self.bridges.get_mut(bridge.as_str()) {
+            let tags = [(OWNER_TAG, OWNER), (PORT_TAG, key.as_str())];
+            let external_ids = tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+            state.ports.insert(name.to_string(), MockPort { external_ids, settings, ..MockPort::default() });
+        }
+        Ok(())
+    }
+
+    /// The ports asked for that do not work.
+    pub(super) fn failures(&self, change: &Change) -> Vec<InterfaceFailure> {
+        let ports = self.bridges.get(change.bridge.as_str()).map(|bridge| &bridge.ports);
+        let wanted = change.wanted().into_values().filter(|name| !change.may_fail.contains(*name));
+        wanted
+            .filter_map(|name| Some((name, ports?.get(name.as_str())?)))
+            .filter(|(_, port)| port.error.is_some() || port.ofport.is_none_or(|ofport| ofport < 0))
+            .map(|(name, port)| InterfaceFailure {
+                name: name.to_string(),
+                ofport: port.ofport,
+                error: port.error.clone(),
+            })
+            .collect()
+    }
+
+    pub(super) fn observation(&self, name: &BridgeName) -> Observation {
+        let mut elsewhere = BTreeMap::new();
+        for (bridge, state) in self.bridges.iter().filter(|(bridge, _)| *bridge != name.as_str()) {
+            elsewhere.insert(bridge.clone(), Elsewhere { bridge: bridge.clone(), key: None });
+            for (port, row) in &state.ports {
+                elsewhere.insert(port.clone(), Elsewhere { bridge: bridge.clone(), key: row.key() });
+            }
+        }
+        Observation {
+            bridge: self.bridges.get(name.as_str()).map(MockBridge::state),
+            elsewhere,
+            hw_offload: self.hw_offload().map(str::to_owned),
+            versions: self.versions.clone(),
+            next_cfg: self.next_cfg,
+            cur_cfg: self.cur_cfg,
+        }
+    }
+}
+
+impl MockBridge {
+    fn state(&self) -> BridgeState {
+        let ours = self.ports.iter().filter_map(|(name, port)| port.state(name));
+        let mut ports: Vec<_> = ours.collect();
+        ports.sort_by(|a, b| (&a.key, &a.name).cmp(&(&b.key, &b.name)));
+        let foreign = self.ports.iter().filter(|(name, port)| port.state(name).is_none());
+        BridgeState {
+            owner: if is_ours(&self.external_ids) { Owner::Ours } else { Owner::Foreign },
+            datapath_type: self.datapath_type.clone(),
+            ports,
+            foreign_ports: foreign.map(|(name, _)| name.clone()).collect(),
+        }
+    }
+}
+
+impl MockPort {
+    /// Our key, if the port is ours.
+    fn key(&self) -> Option<PortKey> {
+        if is_ours(&self.external_ids) { self.external_ids.get(PORT_TAG)?.parse().ok() } else { None }
+    }
+
+    fn state(&self, name: &str) -> Option<PortState> {
+        Some(PortState {
+            key: self.key()?,
+            name: name.parse().ok()?,
+            ofport: self.ofport,
+            error: self.error.clone(),
+            admin_up: None,
+            link_up: None,
+            settings: self.settings.clone(),
+        })
+    }
+}
+
+fn is_ours(external_ids: &BTreeMap<String, String>) -> bool {
+    external_ids.get(OWNER_TAG).is_some_and(|owner| owner == OWNER)
+}
