@@ -204,10 +204,9 @@ impl Error {
                 "it is DPDK's example `vdpa` (examples/vdpa in DPDK's source): build it, install it as dpdk-vdpa or \
                  name its path in the host file",
             ),
-            Self::DeviceUnknown { .. } => Some(
-                "the VF needs its kernel driver (mlx5_core) bound, firmware with UCTX_EN=1, and a DPDK with the \
-                 vDPA driver for this card",
-            ),
+            Self::DeviceUnknown { .. } => Some(UNKNOWN_DEVICE),
+            // Told by a supervisor, of which only the words arrive.
+            Self::NotStarted { why, .. } if why.contains("finds no vDPA device") => Some(UNKNOWN_DEVICE),
             Self::AlreadyServed { .. } => Some("`vdpa status` shows it, `vdpa teardown` stops it"),
             Self::SocketTaken { .. } => Some("`ss -xlp` names the process that listens there"),
             Self::NoMgmtdev { diagnosis, .. } => Some(diagnosis.hint()),
@@ -231,6 +230,10 @@ impl Error {
         text
     }
 }
+
+/// What it takes for DPDK to find a VF.
+const UNKNOWN_DEVICE: &str = "the VF needs its kernel driver (mlx5_core) bound, firmware with UCTX_EN=1, and a DPDK with \
+                              the vDPA driver for this card";
 
 /// `: a | b`, or nothing.
 fn quoted(lines: &[String]) -> String {

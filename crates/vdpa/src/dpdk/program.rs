@@ -105,9 +105,12 @@ impl Program {
         self.log.since(mark)
     }
 
-    /// The last few lines on standard error.
+    /// The last few lines on standard error that say anything.
     pub(super) fn last_lines(&self) -> Vec<String> {
-        self.log.since(self.log.count().saturating_sub(QUOTED))
+        let mut lines = self.log.since(0);
+        lines.retain(|line| !is_routine(line));
+        lines.drain(..lines.len().saturating_sub(QUOTED));
+        lines
     }
 
     /// Waits for its end.
@@ -189,6 +192,21 @@ impl Log {
         let wanted = lines.0.saturating_sub(mark).min(lines.1.len());
         lines.1.iter().skip(lines.1.len() - wanted).cloned().collect()
     }
+}
+
+/// Whether every DPDK program says this at its start (captured from 20.11 and 22.11).
+fn is_routine(line: &str) -> bool {
+    const ROUTINE: [&str; 8] = [
+        "EAL: Detected ",
+        "EAL: Multi-process socket ",
+        "EAL: Physical addresses are unavailable",
+        "EAL: Selected IOVA mode",
+        "EAL: Probing VFIO support",
+        "EAL: Probe PCI driver",
+        "EAL: No legacy callbacks",
+        "TELEMETRY: ",
+    ];
+    ROUTINE.iter().any(|start| line.starts_with(start))
 }
 
 async fn read_replies(mut stdout: impl AsyncRead + Unpin, tell: mpsc::UnboundedSender<String>) {

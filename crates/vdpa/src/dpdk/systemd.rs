@@ -32,10 +32,13 @@ pub(super) async fn start(
         Err(error @ Error::Timeout { .. }) => error.to_string(),
         Err(error) => return Err(error),
     };
-    let mut why = home.failure().unwrap_or(said);
-    if let Some(journal) = journal(vf).await {
-        why = format!("{why}; the journal says: {journal}");
-    }
+    // The supervisor's own words are the best; without them it was not even started.
+    let why = match home.failure() {
+        Some(failure) => failure,
+        None => {
+            journal(vf).await.map_or(said.clone(), |journal| format!("{said}; the journal says: {journal}"))
+        }
+    };
     Err(Error::NotStarted { vf, why })
 }
 
@@ -49,18 +52,7 @@ pub(super) async fn stop(vf: Vf, limit: Duration) -> Result<()> {
     if !output.status.success() && output.status.code() != Some(5) {
         return Err(failed("systemctl", &arguments, &output));
     }
-    forget_failure(vf).await;
     Ok(())
-}
-
-/// A unit that failed stays loaded under its name until it is told off; one that did not is unknown by
-/// now, and systemctl says so.
-async fn forget_failure(vf: Vf) {
-    let arguments = ["reset-failed", &unit_name(vf)].map(OsString::from);
-    match run("systemctl", &arguments, MARGIN).await {
-        Ok(output) => tracing::trace!(status = %output.status, "reset-failed"),
-        Err(error) => tracing::debug!(%error, "cannot reset the unit"),
-    }
 }
 
 /// Properties of the unit, systemd.service(5) and systemd.exec(5).
@@ -109,6 +101,8 @@ fn start_arguments(
         format!("--unit={}", unit_name(vf)).into(),
         format!("--description=vDPA datapath of {vf}").into(),
         "--service-type=notify".into(),
+        // A unit that has failed for good must not keep its name: why it failed is in its directory.
+        "--collect".into(),
     ];
     arguments
         .extend(properties(home, start, stop).iter().map(|property| format!("--property={property}").into()));
@@ -174,6 +168,7 @@ mod tests {
         for part in [
             "systemd-run --quiet --unit=vdpa-dpdk-0000-43-00.0-vf0.service ",
             " --service-type=notify ",
+            " --collect ",
             " --property=Restart=on-failure ",
             " --property=TimeoutStartSec=95 ",
             " --property=KillMode=mixed ",

@@ -81,8 +81,32 @@ impl Linux {
         if !self.sys.join("module").join(module).exists() {
             return Diagnosis::NoModule(module);
         }
+        Diagnosis::NotOffered { others: self.functions_with_mgmtdev().await }
+    }
+
+    /// What a refusal to make a device means.
+    ///
+    /// A driver that makes one device for each management device refuses a second with ENOSPC before
+    /// the kernel has compared names (`mlx5_vdpa_dev_add`).
+    async fn not_made(&self, new: &NewDevice, error: vdpa_netlink::Error) -> Error {
+        let no_mgmtdev = |diagnosis| Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis };
+        match error.errno() {
+            Some(Errno::EEXIST) => Error::DeviceExists { name: new.name.clone() },
+            Some(Errno::ENOSPC) if self.observe(&new.name).await.is_ok_and(|found| found.is_some()) => {
+                Error::DeviceExists { name: new.name.clone() }
+            }
+            Some(Errno::ENODEV) => no_mgmtdev(match new.mgmtdev.pci() {
+                Some(function) => self.diagnose(function).await,
+                None => Diagnosis::NotOffered { others: self.functions_with_mgmtdev().await },
+            }),
+            _ if matches!(error, vdpa_netlink::Error::NoFamily { .. }) => no_mgmtdev(Diagnosis::NoVdpaCore),
+            _ => refused(error),
+        }
+    }
+
+    async fn functions_with_mgmtdev(&self) -> Vec<PciAddress> {
         let mgmtdevs = self.mgmtdevs().await.unwrap_or_default();
-        Diagnosis::NotOffered { others: mgmtdevs.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect() }
+        mgmtdevs.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect()
     }
 
     async fn find_mgmtdev(&self, name: &MgmtDevName) -> Result<Option<MgmtDev>> {
@@ -157,21 +181,7 @@ impl KernelVdpa for Linux {
         }
         match outcome {
             Ok(_) => Ok(Added { without_max_vqp }),
-            Err(error) if error.errno() == Some(Errno::EEXIST) => {
-                Err(Error::DeviceExists { name: new.name.clone() })
-            }
-            Err(vdpa_netlink::Error::NoFamily { .. }) => {
-                Err(Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis: Diagnosis::NoVdpaCore })
-            }
-            Err(error) if error.errno() == Some(Errno::ENODEV) => {
-                let others = self.mgmtdevs().await?.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect();
-                let diagnosis = match new.mgmtdev.pci() {
-                    Some(function) => self.diagnose(function).await,
-                    None => Diagnosis::NotOffered { others },
-                };
-                Err(Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis })
-            }
-            Err(error) => Err(refused(error)),
+            Err(error) => Err(self.not_made(new, error).await),
         }
     }
 

@@ -48,22 +48,22 @@ fn diagnose(state: &State, function: PciAddress) -> Diagnosis {
 }
 
 fn add(state: &mut State, new: &NewDevice) -> Result<(), Refusal> {
+    // `vdpa_nl_policy`: NLA_POLICY_MIN(NLA_U16, ETH_MIN_MTU).
+    if new.mtu.is_some_and(|mtu| mtu < 68) {
+        return Err(Refusal::because(Errno::ERANGE, "integer out of range"));
+    }
     // `vdpa_nl_cmd_dev_add_set_doit` in drivers/vdpa/vdpa.c.
     let parent = new.mgmtdev.pci().filter(|function| mgmtdev(state, *function).is_some());
     let Some(parent) = parent else {
         return Err(Refusal::because(Errno::ENODEV, "Fail to find the specified management device"));
     };
-    // `__vdpa_register_device`: a name is taken once.
-    if state.vdpa.contains_key(new.name.as_str()) {
-        return Err(Errno::EEXIST.into());
-    }
-    // `mlx5_vdpa_dev_add`: one device for each management device.
+    // `mlx5_vdpa_dev_add`: one device for each management device. It looks before names are compared.
     if state.vdpa.values().any(|device| device.parent == parent) {
         return Err(Errno::ENOSPC.into());
     }
-    // `vdpa_nl_policy`: NLA_POLICY_MIN(NLA_U16, ETH_MIN_MTU).
-    if new.mtu.is_some_and(|mtu| mtu < 68) {
-        return Err(Refusal::because(Errno::ERANGE, "integer out of range"));
+    // `__vdpa_register_device`: a name is taken once.
+    if state.vdpa.contains_key(new.name.as_str()) {
+        return Err(Errno::EEXIST.into());
     }
     let device = mock::VdpaDevice {
         parent,
@@ -154,8 +154,9 @@ impl KernelVdpa for Machine {
     async fn add(&self, new: &NewDevice) -> Result<Added> {
         let intent = format!("make the vDPA device {} on {}", new.name, new.mgmtdev);
         let outcome = self.operate("vdpa dev add", &new.name, |state| add(state, new));
+        let taken = self.observe(|state| state.vdpa.contains_key(new.name.as_str()));
         outcome.map(|()| Added { without_max_vqp: None }).map_err(|refusal| match refusal.errno {
-            Errno::EEXIST => Error::DeviceExists { name: new.name.clone() },
+            Errno::ENOSPC | Errno::EEXIST if taken => Error::DeviceExists { name: new.name.clone() },
             Errno::ENODEV => Error::NoMgmtdev {
                 wanted: new.mgmtdev.to_string(),
                 diagnosis: new
