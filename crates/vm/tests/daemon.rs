@@ -181,6 +181,8 @@ async fn a_running_domain_goes_on_as_it_is() {
     libvirt.virsh(&["start", "running"]);
     let name: DomainName = "running".parse().unwrap();
     contract::a_running_domain_goes_on_as_it_is(&domains, &name).await;
+    // It has the id 1: virsh would take the name 1 for it.
+    contract::a_name_that_looks_like_an_id_is_a_name(&domains, &libvirt.template("template", "")).await;
     libvirt.virsh(&["managedsave", "running"]);
     assert!(domains.status(&name).await.unwrap().managed_save);
 }

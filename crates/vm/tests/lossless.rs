@@ -147,6 +147,18 @@ fn an_interface_that_was_changed_beyond_us_is_named() {
 }
 
 #[test]
+fn an_interface_that_says_the_same_in_other_words_is_left_alone() {
+    let wired = xml::attach(INSTALLED, vf(0), &client(0)).unwrap();
+    let (start, end) =
+        (wired.find("<interface type='vhostuser'>").unwrap(), wired.rfind("</interface>").unwrap());
+    let reworded =
+        [&wired[..start], &wired[start..end].replace('\'', "\"").replace("      <", "<"), &wired[end..]]
+            .concat();
+    assert_ne!(reworded, wired);
+    assert_eq!(xml::attach(&reworded, vf(0), &client(0)).unwrap(), reworded);
+}
+
+#[test]
 fn a_misfit_is_refused() {
     let taken = Interface { mac: "52:54:00:8d:b6:8e".parse().unwrap(), ..client(0) };
     let error = xml::attach(INSTALLED, vf(0), &taken).unwrap_err();
