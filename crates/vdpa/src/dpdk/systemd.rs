@@ -35,9 +35,10 @@ pub(super) async fn start(
     // The supervisor's own words are the best; without them it was not even started.
     let why = match home.failure() {
         Some(failure) => failure,
-        None => {
-            journal(vf).await.map_or(said.clone(), |journal| format!("{said}; the journal says: {journal}"))
-        }
+        None => match journal(vf).await {
+            Some(journal) => format!("{said}; the journal says: {journal}"),
+            None => said,
+        },
     };
     Err(Error::NotStarted { vf, why })
 }

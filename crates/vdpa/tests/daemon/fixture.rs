@@ -108,12 +108,12 @@ pub(crate) async fn wait_for(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// Builds the example and the driver, which takes about two seconds; nothing is kept from an earlier run.
+/// Builds the example and the driver, which takes about two seconds.
 ///
 /// EAL loads no plugin from below a world-writable directory, so both lie in cargo's own.
 fn build() -> Built {
     assert!(Path::new(SOURCE).exists(), "{SOURCE} is missing: install libdpdk-dev and dpdk-doc");
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dpdk-{}", std::process::id()));
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dpdk");
     fs::create_dir_all(&directory).unwrap();
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let config = |what| words("pkg-config", &[what, "libdpdk"]);
@@ -122,11 +122,14 @@ fn build() -> Built {
     let bus = fs::read_dir(format!("{plugins}/dpdk")).expect("DPDK's driver directory").flatten();
     let bus = bus.map(|entry| entry.path()).find(|path| path.join("librte_bus_vdev.so").exists());
     let bus = bus.expect("a driver directory with librte_bus_vdev.so (Debian: librte-bus-vdev23)");
+    // A run at the same time may be using what it has built: replaced, not overwritten.
     let compile = |output: &Path, source: &Path, extra: &[&str]| {
+        let new = output.with_extension(std::process::id().to_string());
         let mut gcc = Command::new("gcc");
-        gcc.args(["-O1", "-DALLOW_EXPERIMENTAL_API"]).args(&cflags).arg(source).arg("-o").arg(output);
+        gcc.args(["-O1", "-DALLOW_EXPERIMENTAL_API"]).args(&cflags).arg(source).arg("-o").arg(&new);
         let result = gcc.args(extra).args(&libs).output().expect("gcc runs");
         assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        fs::rename(new, output).unwrap();
     };
     let built = Built { program: directory.join("dpdk-vdpa"), driver: directory.join("libvdpa_stand_in.so") };
     compile(&built.program, Path::new(SOURCE), &[]);
