@@ -65,7 +65,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Standard output of dpdk-vdpa 22.11 over a pipe without a device (`list`, `create`, `stats`, `bogus`).
+    /// What dpdk-vdpa 22.11 wrote over a pipe without a device (`list`, `create`, `stats`, `bogus`); the
+    /// line `VDPA: Invalid device` came on standard error.
     const WITHOUT_DEVICE: &str = include_str!("../../tests/fixtures/dpdk-vdpa-22.11-without-device.stdout");
     /// The same with the test driver's device 0000:43:00.2: `list`, `create`, `stats 3`, `stats 0xffff`
     /// without a guest, `stats 99`, which the driver refuses.

@@ -85,7 +85,7 @@ fn properties(home: &Home, start: Duration, stop: Duration) -> Vec<String> {
     .into();
     properties.push(format!("TimeoutStartSec={}", start.as_secs() + 5));
     properties.push(format!("TimeoutStopSec={}", stop.as_secs() + 5));
-    // Should the program or its libraries lie below a directory that is private now, this still works.
+    // Wherever the runtime directory is: below /usr or /home it would be read-only now.
     properties.push(format!("ReadWritePaths={}", home.path().display()));
     properties
 }
