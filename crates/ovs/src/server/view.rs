@@ -160,7 +160,8 @@ impl View {
             cur_cfg: root.integer("cur_cfg")?,
             versions: Versions {
                 ovs: root.optional_text("ovs_version")?,
-                dpdk: root.optional_text("dpdk_version")?,
+                // A build without DPDK says "none" (lib/dpdk-stub.c), some time after it started.
+                dpdk: root.optional_text("dpdk_version")?.filter(|version| version != "none"),
                 dpdk_initialized: root.boolean("dpdk_initialized")?,
             },
             bridges,
