@@ -1,12 +1,13 @@
 //! Making statements true.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_eswitch::{DevlinkHandle, Mode, patience};
-use vdpa_hw::{PciAddress, Vf, VfChange, VfIndex};
+use vdpa_hw::{DriverName, PciAddress, Vf, VfChange, VfIndex};
 use vdpa_ovs::{Change, PortKey, PortName};
 use vdpa_vm::{Interface, Role, Source};
 
@@ -72,9 +73,8 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
         Step::EswitchMode { pf, mode } => set_mode(host, view, *pf, *mode).await?,
         Step::Vfs { pf, count } => set_vf_count(host, view, *pf, *count).await?,
         Step::VfAttributes { vf, mac, trust } => {
-            let uplink = view.link(Device::Uplink(vf.pf)).await?.ok_or_else(missing)?;
             let change = VfChange { mac: Some(*mac), trust: *trust, spoofchk: None };
-            host.links.set_vf_attributes(uplink.index, vf.index, change).await?;
+            set_vf_attributes(host, view, *vf, change).await?;
         }
         Step::TcOffload { device, on } => {
             let link = view.link(*device).await?.ok_or_else(missing)?;
@@ -86,10 +86,7 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
         }
         Step::Driver { vf, driver } => {
             let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
-            host.pci.set_driver(address, driver.as_ref()).await?;
-            if driver.is_some() && driver == &view.function(vf.pf).await?.driver {
-                host.links.netdev_of(address, NETDEV_LIMIT).await?;
-            }
+            set_driver(host, view, *vf, address, driver.as_ref()).await?;
         }
         Step::Kernel { vf, device } => {
             let name = DeviceName::of_vf(*vf);
@@ -128,6 +125,40 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
     Ok(())
 }
 
+/// Sets what the PF keeps for a VF. A driver takes a VF's MAC when it is bound and never after (pitfall
+/// 21): one that is bound is unbound for it, and bound again whatever becomes of it.
+async fn set_vf_attributes(host: &Host, view: &View<'_>, vf: Vf, change: VfChange) -> Result<(), Error> {
+    let missing = || Error::Missing(format!("the PF's network device of {vf}"));
+    let uplink = view.link(Device::Uplink(vf.pf)).await?.ok_or_else(missing)?;
+    let set = async || Ok(host.links.set_vf_attributes(uplink.index, vf.index, change).await?);
+    let address = view.vf_address(vf).await?.ok_or_else(|| Error::Missing(vf.to_string()))?;
+    let kept = view.vf_attributes(vf.pf).await?.get(&vf.index).map(|kept| kept.mac);
+    match view.function(address).await?.driver {
+        Some(driver) if kept != change.mac => {
+            host.pci.set_driver(address, None).await?;
+            let result = set().await;
+            set_driver(host, view, vf, address, Some(&driver)).await?;
+            result
+        }
+        _ => set().await,
+    }
+}
+
+/// Binds a VF's driver, or none. Where it is the PF's, waits for the VF's network device and its name.
+async fn set_driver(
+    host: &Host,
+    view: &View<'_>,
+    vf: Vf,
+    address: PciAddress,
+    driver: Option<&DriverName>,
+) -> Result<(), Error> {
+    host.pci.set_driver(address, driver).await?;
+    if driver.is_some() && driver == view.function(vf.pf).await?.driver.as_ref() {
+        host.links.netdev_of(address, NETDEV_LIMIT).await?;
+    }
+    Ok(())
+}
+
 /// Makes a kernel vDPA device on the VF at `address` and gives it to `vhost_vdpa`.
 async fn serve(
     host: &Host,
@@ -156,7 +187,7 @@ async fn serve(
 async fn set_mode(host: &Host, view: &View<'_>, pf: PciAddress, mode: Mode) -> Result<(), Error> {
     let count = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
     host.eswitch.set_mode(&DevlinkHandle::from(pf), mode, patience(usize::from(count))).await?;
-    await_devices(host, pf, mode, count).await
+    await_netdevs(host, pf, mode, count).await
 }
 
 /// Sets the number of VFs, by way of none if there are some, and waits for them and their representors.
@@ -168,11 +199,11 @@ async fn set_vf_count(host: &Host, view: &View<'_>, pf: PciAddress, count: u16) 
     if count > 0 {
         host.pci.set_vf_count(pf, count, patience(usize::from(count))).await?;
     }
-    await_devices(host, pf, view.eswitch(pf).await?.mode, count).await
+    await_netdevs(host, pf, view.eswitch(pf).await?.mode, count).await
 }
 
 /// Waits until the uplink, and in switchdev mode each VF's representor, is there under its final name.
-async fn await_devices(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> Result<(), Error> {
+async fn await_netdevs(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> Result<(), Error> {
     let limit = patience(usize::from(count));
     host.links.netdev_of(pf, limit).await?;
     if mode == Mode::Switchdev && count > 0 {
@@ -182,6 +213,25 @@ async fn await_devices(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> R
         host.links.settled(&indexes, limit).await?;
     }
     Ok(())
+}
+
+/// Waits for the network devices that `steps` speak of, where an earlier step brought their card back
+/// and failed all the same. What does not come is found out when it is looked at.
+pub async fn await_devices(host: &Host, steps: &[Step]) {
+    let view = View::new(host);
+    let device = |step: &Step| match step {
+        Step::TcOffload { device, .. } | Step::Up { device, .. } => Some(*device),
+        Step::VfAttributes { vf, .. } => Some(Device::Uplink(vf.pf)),
+        _ => None,
+    };
+    let pfs: BTreeSet<PciAddress> = steps.iter().filter_map(device).map(Device::pf).collect();
+    for pf in pfs {
+        let (Ok(function), Ok(eswitch)) = (view.function(pf).await, view.eswitch(pf).await) else { continue };
+        let count = function.sriov().map_or(0, |sriov| sriov.num_vfs);
+        if let Err(error) = await_netdevs(host, pf, eswitch.mode, count).await {
+            tracing::debug!(%pf, %error, "network devices that do not come back");
+        }
+    }
 }
 
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
@@ -225,7 +275,7 @@ async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &
 
 async fn named(
     view: &View<'_>,
-    ports: &std::collections::BTreeSet<Device>,
+    ports: &BTreeSet<Device>,
 ) -> Result<Vec<(PortKey, PortName)>, Error> {
     let mut named = Vec::new();
     for device in ports {

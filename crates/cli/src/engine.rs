@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-use crate::enforce::enforce;
+use crate::enforce::{await_devices, enforce};
 use crate::error::Error;
 use crate::host::Host;
 use crate::plan::{Change, compare};
@@ -105,40 +105,33 @@ impl Run<'_> {
     /// # Errors
     /// [`Failure`] with the first error and what became of the host.
     pub async fn apply(&self, mut receipt: Receipt, befores: &Befores) -> Result<(), Failure> {
-        let fresh = receipt.begun == 0;
-        receipt.begun = if fresh { 0 } else { receipt.stages.len() };
         receipt.phase = Phase::Applying;
-        let mut begun = 0;
+        let mut begun = false;
         let result = self.stages(&mut receipt, &mut begun).await;
         let Err(error) = result else { return Ok(()) };
-        if begun == 0 {
+        if !begun {
             return Err(error.into());
         }
         self.report.restoring(&error);
-        let restored = self.restore(&receipt.stages[..begun], befores).await;
-        if fresh
-            && restored.is_complete()
-            && let Err(error) = self.drawer().empty()
-        {
-            self.report.warn(&error.to_string());
-        }
+        let restored = self.restore(&receipt.stages, befores).await;
         Err(Failure { error, restored: Some(restored) })
     }
 
-    async fn stages(&self, receipt: &mut Receipt, begun: &mut usize) -> Result<(), Error> {
-        for at in 0..receipt.stages.len() {
+    async fn stages(&self, receipt: &mut Receipt, begun: &mut bool) -> Result<(), Error> {
+        for stage in &receipt.stages {
             if self.stop.is_requested() {
                 return Err(Error::Interrupted);
             }
             let view = View::new(self.host);
-            let changes = compare(self.host, &view, &receipt.stages[at]).await?;
+            let changes = compare(self.host, &view, stage).await?;
             let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
             if due.is_empty() {
                 continue;
             }
-            *begun = at + 1;
-            receipt.begun = receipt.begun.max(at + 1);
-            self.drawer().write(receipt)?;
+            if !*begun {
+                self.drawer().write(receipt)?;
+                *begun = true;
+            }
             self.report.stage(&due);
             let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
             let mut errors = enforce(self.host, &view, &steps, self.report).await;
@@ -149,7 +142,6 @@ impl Run<'_> {
         }
         self.verify(receipt).await?;
         receipt.phase = Phase::Applied;
-        receipt.begun = receipt.stages.len();
         self.drawer().write(receipt)
     }
 
@@ -166,7 +158,11 @@ impl Run<'_> {
         let stages: Vec<Vec<Step>> = stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
         let mut touched = std::collections::BTreeSet::new();
-        for stage in stages.iter().rev().chain(stages.iter()) {
+        let passes = stages.iter().rev().map(|stage| (false, stage)).chain(stages.iter().map(|stage| (true, stage)));
+        for (forwards, stage) in passes {
+            if forwards {
+                await_devices(self.host, stage).await;
+            }
             let view = View::new(self.host);
             let mut due = Vec::new();
             for step in stage {

@@ -61,24 +61,25 @@ impl fmt::Display for Objection {
 /// [`Error::Guarded`] with all objections; a layer's error where the host cannot be looked at.
 pub async fn ask(host: &Host, changes: &[Change], forced: &BTreeSet<Guard>) -> Result<(), Error> {
     let view = View::new(host);
+    let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
     let mut objections = Vec::new();
-    for pf in disturbed(changes) {
+    for pf in disturbed(&due) {
         objections.extend(management_traffic(&view, host, pf).await?);
         objections.extend(vfs_in_use(&view, host, pf).await?);
     }
-    objections.extend(existing_vfs(changes));
+    objections.extend(existing_vfs(&due));
     objections.retain(|objection| !forced.contains(&objection.guard));
     if objections.is_empty() { Ok(()) } else { Err(Error::Guarded(objections)) }
 }
 
 /// The PFs whose network device or VFs a change takes away for a while or for good.
-fn disturbed(changes: &[Change]) -> BTreeSet<PciAddress> {
-    let pf = |change: &Change| match change.wanted {
+fn disturbed(due: &[&Change]) -> BTreeSet<PciAddress> {
+    let pf = |change: &&Change| match change.wanted {
         Step::Vfs { pf, .. } | Step::EswitchMode { pf, .. } => Some(pf),
-        Step::Driver { vf, .. } if change.now.is_some() => Some(vf.pf),
+        Step::Driver { vf, .. } | Step::VfAttributes { vf, .. } if change.now.is_some() => Some(vf.pf),
         _ => None,
     };
-    changes.iter().filter_map(pf).collect()
+    due.iter().filter_map(pf).collect()
 }
 
 async fn management_traffic(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<Objection>, Error> {
@@ -131,13 +132,13 @@ async fn vfs_in_use(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<
     Ok(objections)
 }
 
-fn existing_vfs(changes: &[Change]) -> Vec<Objection> {
-    let objection = |change: &Change| match (&change.now, &change.wanted) {
+fn existing_vfs(due: &[&Change]) -> Vec<Objection> {
+    let objection = |change: &&Change| match (&change.now, &change.wanted) {
         (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => Some(Objection {
             guard: Guard::ExistingVfs,
             why: format!("{pf} has {now} VFs, which go before {wanted} are made"),
         }),
         _ => None,
     };
-    changes.iter().filter_map(objection).collect()
+    due.iter().filter_map(objection).collect()
 }

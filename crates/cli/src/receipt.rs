@@ -32,8 +32,6 @@ pub struct Receipt {
     pub stages: Vec<Vec<Step>>,
     /// How each of them read before the first `setup`: what `teardown` restores.
     pub initial: Befores,
-    /// How many stages have been begun: those after them have left no trace.
-    pub begun: usize,
 }
 
 /// How far a host is between what it was and what it is to be.
@@ -51,7 +49,7 @@ pub enum Phase {
 impl Receipt {
     /// A receipt for `stages` on a host that nothing was done to.
     pub fn new(access: Access, stages: Vec<Vec<Step>>, initial: Befores) -> Self {
-        Self { version: VERSION, phase: Phase::Applying, access, stages, initial, begun: 0 }
+        Self { version: VERSION, phase: Phase::Applying, access, stages, initial }
     }
 
     /// The receipt for `stages` on a host that this one's were enforced on. What the first `setup` found stays
@@ -68,7 +66,7 @@ impl Receipt {
         let undone: Vec<_> = undone.filter(|stage| !stage.is_empty()).collect();
         let mut initial = befores.clone();
         initial.extend(self.initial.clone());
-        Self { version: VERSION, phase: Phase::Applying, access, begun: self.begun, initial, stages: [undone, stages].concat() }
+        Self { version: VERSION, phase: Phase::Applying, access, initial, stages: [undone, stages].concat() }
     }
 
     /// What is wanted of each subject in the end: of two statements about one, the later.

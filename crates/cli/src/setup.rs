@@ -74,11 +74,14 @@ impl Attempt<'_> {
             None => Receipt::new(self.access.clone(), stages, without_us(host, &befores).await?),
         };
         let outcome = self.run.apply(receipt, &befores).await;
-        // Back where the earlier setup left the host, its receipt says so again.
-        if let (Err(Failure { restored: Some(restored), .. }), Some(earlier)) = (&outcome, self.earlier)
+        if let Err(Failure { restored: Some(restored), .. }) = &outcome
             && restored.is_complete()
         {
-            self.run.drawer().write(earlier)?;
+            // The host is as this run found it, and the receipt says so again.
+            match self.earlier {
+                Some(earlier) => self.run.drawer().write(earlier)?,
+                None => self.run.drawer().empty()?,
+            }
         }
         outcome
     }

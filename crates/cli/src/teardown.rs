@@ -27,7 +27,7 @@ pub async fn teardown(run: &Run<'_>, mut receipt: Receipt, forced: &BTreeSet<Gua
 
     receipt.phase = Phase::Restoring;
     run.drawer().write(&receipt)?;
-    let restored = run.restore(&receipt.stages[..receipt.begun], &receipt.initial).await;
+    let restored = run.restore(&receipt.stages, &receipt.initial).await;
     if !restored.is_complete() {
         return Err(Failure { error: Error::NotRestored, restored: Some(restored) });
     }

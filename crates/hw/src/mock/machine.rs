@@ -124,6 +124,17 @@ impl Machine {
         self.wait(Duration::from_hours(1), |state| state.agenda_is_empty().then_some(())).await;
     }
 
+    /// Lets time go by without anybody waiting for anything.
+    pub fn elapse(&self, time: Duration) {
+        let mut state = self.lock();
+        let end = state.now_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        while let Some(due) = state.next_due().filter(|due| *due <= end) {
+            state.now_ms = state.now_ms.max(due);
+            state.happen();
+        }
+        state.now_ms = end;
+    }
+
     /// Puts a fuse in, or takes it out.
     pub fn set_fuse(&self, fuse: Option<Fuse>) {
         self.lock().fuse = fuse;

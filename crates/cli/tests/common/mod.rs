@@ -1,0 +1,140 @@
+//! A simulated host to try things on, for every test of the engine.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use vdpa_cli::engine::{Failure, Restored, Run, Stop};
+use vdpa_cli::guard::Guard;
+use vdpa_cli::host::{Access, HOST_FILE, SimulatedHost};
+use vdpa_cli::plan::Change;
+use vdpa_cli::receipt::Drawer;
+use vdpa_cli::report::Report;
+use vdpa_cli::setup::Done;
+use vdpa_cli::step::Step;
+use vdpa_cli::{Error, config, setup, teardown};
+use vdpa_hw::PciAddress;
+use vdpa_hw::mock::{NetdevRole, Profile, kernel};
+
+/// The reference document's host file.
+pub(crate) fn reference() -> &'static str {
+    HOST_FILE
+}
+
+/// The PF of the reference host.
+pub(crate) fn pf() -> PciAddress {
+    "0000:43:00.0".parse().unwrap()
+}
+
+/// A simulated host in a directory that goes with it.
+pub(crate) struct Bench {
+    pub(crate) host: SimulatedHost,
+    pub(crate) forced: BTreeSet<Guard>,
+    pub(crate) stop: Stop,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Host 105 as new.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let host = SimulatedHost::host_105(directory.path());
+        Self { host, forced: BTreeSet::new(), stop: Stop::default(), directory }
+    }
+
+    /// Overrides a guard.
+    pub(crate) fn force(mut self, guard: Guard) -> Self {
+        self.forced.insert(guard);
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) async fn setup(&self, text: &str) -> Result<Done, Failure> {
+        let path = self.path().join("host.toml");
+        std::fs::write(&path, text).unwrap();
+        let file = config::read(&path).map_err(Error::from)?;
+        let host = self.host.host();
+        let run = Run { host: &host, report: &Quiet, stop: &self.stop };
+        setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &self.forced).await
+    }
+
+    pub(crate) async fn teardown(&self) -> Result<Restored, Failure> {
+        let receipt = Drawer::new(self.path()).open()?.expect("a receipt");
+        let host = self.host.host();
+        let run = Run { host: &host, report: &Quiet, stop: &self.stop };
+        teardown::teardown(&run, receipt, &self.forced).await
+    }
+
+    pub(crate) fn has_receipt(&self) -> bool {
+        self.path().join("receipt.json").exists()
+    }
+
+    /// Changes how the card's driver behaves.
+    pub(crate) fn profile(&self, change: impl FnOnce(&mut Profile)) {
+        self.host.machine.meddle(|state| change(&mut state.pf_mut(pf()).unwrap().profile));
+    }
+
+    /// VFs that somebody else made, bound to their driver.
+    pub(crate) fn with_bound_vfs(&self, count: u16) {
+        self.host.machine.meddle(|state| kernel::set_vf_count(state, pf(), count)).unwrap();
+        self.host.machine.elapse(Duration::from_secs(60));
+    }
+
+    /// A bridge of somebody else's, with rows of its own.
+    pub(crate) fn with_foreign_bridge(&self, name: &str) {
+        self.host.vswitch.edit(|state| {
+            let bridge = state.bridges.entry(name.to_owned()).or_default();
+            bridge.external_ids.insert("made-by".into(), "somebody".into());
+            bridge.ports.entry("eno2".into()).or_default();
+        });
+    }
+
+    /// Everything there is on the host, after whatever was on its way has come.
+    pub(crate) async fn settled_snapshot(&self) -> String {
+        self.host.machine.wait(Duration::from_secs(3600), |state| state.agenda.is_empty().then_some(())).await;
+        snapshot(&self.host)
+    }
+}
+
+/// Everything there is on the host but what nobody can bring back: time, counters and the indexes of network
+/// devices.
+pub(crate) fn snapshot(host: &SimulatedHost) -> String {
+    let mut machine = host.machine.observe(Clone::clone);
+    (machine.now_ms, machine.operations, machine.next_ifindex) = (0, 0, 0);
+    (machine.fuse, machine.journal) = (None, Vec::new());
+    let netdevs: Vec<_> = std::mem::take(&mut machine.netdevs).into_values().collect();
+    let mut netdevs: Vec<String> = netdevs.iter().map(|netdev| serde_json::to_string(netdev).unwrap()).collect();
+    netdevs.sort();
+    let mut vswitch = host.vswitch.snapshot();
+    (vswitch.next_cfg, vswitch.cur_cfg) = (0, 0);
+    // Once on, offload stays in force until ovs-vswitchd is restarted; nobody restarts it for that.
+    vswitch.hw_offload_in_force = false;
+    for port in vswitch.bridges.values_mut().flat_map(|bridge| bridge.ports.values_mut()) {
+        port.ofport = None;
+        port.error = None;
+    }
+    let all = serde_json::json!({ "machine": machine, "netdevs": netdevs, "vswitch": vswitch, "domains": host.domains.snapshot() });
+    serde_json::to_string_pretty(&all).unwrap()
+}
+
+/// Whether a network device with this role is there.
+pub(crate) fn has_netdev(host: &SimulatedHost, role: NetdevRole) -> bool {
+    host.machine.observe(|state| state.netdev_with(role).is_some())
+}
+
+/// Tells nobody.
+pub(crate) struct Quiet;
+
+impl Report for Quiet {
+    fn planned(&self, _: &[Change]) {}
+    fn stage(&self, _: &[&Change]) {}
+    fn done(&self, _: &Step, _: Duration) {}
+    fn failed(&self, _: &Step, _: &Error) {}
+    fn note(&self, _: &str) {}
+    fn warn(&self, _: &str) {}
+    fn restoring(&self, _: &Error) {}
+}

@@ -1,0 +1,184 @@
+//! Every operation on the host fails in turn, before and after its effect, once and for good: afterwards the
+//! host is as it was, or what remains is listed.
+
+mod common;
+
+use common::{Bench, reference, snapshot};
+use proptest::prelude::*;
+use vdpa_cli::engine::Failure;
+use vdpa_hw::mock::{Fuse, Lasting, When};
+
+const TIMES: [When; 2] = [When::Before, When::After];
+const LASTINGS: [Lasting; 3] = [Lasting::Once, Lasting::SameOperation, Lasting::Everything];
+
+/// Sets `text` up with a fuse at each operation in turn.
+async fn every_operation_fails(text: &str, setting: impl Fn(&Bench)) {
+    let all = operations(text, &setting).await;
+    assert!(all > 5, "{all} operations are too few to mean anything");
+    for at in 1..=all {
+        for when in TIMES {
+            for lasting in LASTINGS {
+                let bench = Bench::new();
+                setting(&bench);
+                let before = bench.settled_snapshot().await;
+                bench.host.machine.set_fuse(Some(Fuse::new(at, when, lasting)));
+                let result = bench.setup(text).await;
+                let case = format!("operation {at} of {all}, {when:?}, {lasting:?}");
+                // A failure after the effect may be found to have done no harm: then everything holds.
+                match result {
+                    Ok(done) => assert!(done.statements.iter().all(|change| change.holds()), "{case}"),
+                    Err(failure) => check(&bench, &before, &failure, &case).await,
+                }
+            }
+        }
+    }
+}
+
+async fn check(bench: &Bench, before: &str, failure: &Failure, case: &str) {
+    let restored = failure.restored.as_ref();
+    let complete = restored.is_none_or(vdpa_cli::engine::Restored::is_complete);
+    bench.host.machine.set_fuse(None);
+    let after = bench.settled_snapshot().await;
+    if complete {
+        assert_eq!(before, after, "{case}: {} is said to have left the host as it was", failure.error);
+        assert!(!bench.has_receipt(), "{case}: a receipt of nothing");
+        return;
+    }
+    // What is said to remain is all that remains: once the fault is gone, teardown brings the host back.
+    assert!(bench.has_receipt(), "{case}: the receipt of what remains is gone");
+    bench.teardown().await.unwrap_or_else(|failure| panic!("{case}: teardown after it: {}", failure.error.flat()));
+    assert_eq!(before, bench.settled_snapshot().await, "{case}: after teardown");
+}
+
+async fn operations(text: &str, setting: &impl Fn(&Bench)) -> u64 {
+    let bench = Bench::new();
+    setting(&bench);
+    let before = bench.host.machine.operations();
+    bench.setup(text).await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    bench.host.machine.operations() - before
+}
+
+#[tokio::test]
+async fn every_operation_of_the_reference_setup_may_fail() {
+    every_operation_fails(reference(), |_| ()).await;
+}
+
+#[tokio::test]
+async fn every_operation_may_fail_with_vfs_and_offload_there_before() {
+    every_operation_fails(reference(), |bench| {
+        bench.with_bound_vfs(2);
+        bench.host.vswitch.edit(|state| {
+            state.other_config.insert("hw-offload".into(), "false".into());
+            state.other_config.insert("max-idle".into(), "30000".into());
+        });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_operation_may_fail_where_switchdev_needs_vfs() {
+    every_operation_fails(reference(), |bench| {
+        bench.profile(|profile| profile.refuses_switchdev_without_vfs = true);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_operation_of_a_teardown_may_fail_and_the_next_one_goes_on() {
+    let bench = Bench::new();
+    bench.setup(reference()).await.unwrap();
+    let before = bench.host.machine.operations();
+    bench.teardown().await.unwrap();
+    let all = bench.host.machine.operations() - before;
+    assert!(all > 5, "{all} operations");
+    for at in 1..=all {
+        for when in TIMES {
+            let bench = Bench::new();
+            let fresh = bench.settled_snapshot().await;
+            bench.setup(reference()).await.unwrap();
+            bench.host.machine.set_fuse(Some(Fuse::new(at, when, Lasting::SameOperation)));
+            let first = bench.teardown().await;
+            bench.host.machine.set_fuse(None);
+            if first.is_err() {
+                bench.teardown().await.unwrap_or_else(|failure| panic!("{at} {when:?}: {}", failure.error.flat()));
+            }
+            assert_eq!(fresh, bench.settled_snapshot().await, "operation {at} of {all}, {when:?}");
+            assert!(!bench.has_receipt());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_remains_is_listed_statement_by_statement() {
+    let bench = Bench::new();
+    // The MAC of VF 1 fails, and from then on nothing works any more.
+    let all = operations(reference(), &|_: &Bench| ()).await;
+    let before = snapshot(&bench.host);
+    bench.host.machine.set_fuse(Some(Fuse::new(all - 2, When::Before, Lasting::Everything)));
+    let failure = bench.setup(reference()).await.unwrap_err();
+    let restored = failure.restored.expect("something was changed");
+    let remains: Vec<String> = restored.remains.iter().map(|remains| remains.before.to_string()).collect();
+    for expected in ["VFs of 0000:43:00.0: 0", "eswitch of 0000:43:00.0: legacy", "bridge ovs-sriov: absent"] {
+        assert!(remains.contains(&expected.to_owned()), "{expected} is not in {remains:#?}");
+    }
+    assert!(restored.remains.iter().any(|remains| remains.why.is_some()), "{remains:#?}");
+    assert_ne!(before, snapshot(&bench.host));
+}
+
+/// A host file for host 105, with what is there before.
+fn host_files() -> impl Strategy<Value = (String, u16)> {
+    let vf = (prop::sample::select(vec!["none", "kernel", "dpdk"]), 1u16..5, any::<bool>(), prop::option::of(any::<bool>()));
+    (prop::collection::vec(vf, 1..=8), prop::option::of(1u16..=3), any::<bool>(), any::<bool>()).prop_map(
+        |(vfs, second, foreign_name, vm)| {
+            use std::fmt::Write as _;
+            let mut text = format!("[bridge]\nname = \"{}\"\n", if foreign_name { "br-other" } else { "ovs-sriov" });
+            let _ = writeln!(text, "[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}", vfs.len());
+            let mut vm = vm.then_some("vm = \"cx6.1\"");
+            for (index, (datapath, queues, mac, trust)) in vfs.iter().enumerate() {
+                let _ = writeln!(text, "[[nic.vf]]\nindex = {index}\ndatapath = \"{datapath}\"\nqueues = {queues}");
+                if *mac {
+                    let _ = writeln!(text, "mac = \"e4:11:22:33:55:{index:02x}\"");
+                }
+                if let Some(trust) = trust {
+                    let _ = writeln!(text, "trust = {trust}");
+                }
+                if *datapath != "none" && *queues <= 2 && let Some(vm) = vm.take() {
+                    let _ = writeln!(text, "{vm}");
+                }
+            }
+            if let Some(vfs) = second {
+                let _ = writeln!(text, "[[nic]]\nnetdev = \"enp67s0f1\"\nvfs = {vfs}");
+            }
+            (text, u16::try_from(vfs.len()).unwrap())
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Any host file: set up, unchanged by a second run, gone after teardown; and with a fault anywhere, the
+    /// host is as it was or the next teardown makes it so.
+    #[test]
+    fn any_host_file_comes_and_goes((text, _) in host_files(), at in 1u64..60, after: bool, lasting in 0usize..3) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let bench = Bench::new();
+            bench.with_foreign_bridge("br-other");
+            let before = bench.settled_snapshot().await;
+            bench.setup(&text).await.unwrap_or_else(|failure| panic!("{text}\n{}", failure.error.flat()));
+            let operations = bench.host.machine.operations();
+            let again = bench.setup(&text).await.unwrap_or_else(|failure| panic!("{text}\n{}", failure.error.flat()));
+            assert!(!again.changed, "{text}");
+            assert_eq!(operations, bench.host.machine.operations(), "the second run did something:\n{text}");
+            bench.teardown().await.unwrap_or_else(|failure| panic!("{text}\n{}", failure.error.flat()));
+            assert_eq!(before, bench.settled_snapshot().await, "{text}");
+
+            let when = if after { When::After } else { When::Before };
+            bench.host.machine.set_fuse(Some(Fuse::new(at, when, LASTINGS[lasting])));
+            if let Err(failure) = bench.setup(&text).await {
+                check(&bench, &before, &failure, &text).await;
+            }
+        });
+    }
+}
