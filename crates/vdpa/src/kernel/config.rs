@@ -21,6 +21,8 @@ pub struct Config {
     pub max_vqp: Option<u16>,
     /// Status bits, with `VIRTIO_NET_F_STATUS`: bit 0 is "link up", bit 1 "announce".
     pub status: Option<u16>,
+    /// The features that the device offers, one a bit; kernels before 6.1 do not say.
+    pub features: Option<u64>,
     /// The features that the guest's driver accepted, one a bit; absent until it has.
     pub negotiated_features: Option<u64>,
 }
@@ -34,16 +36,15 @@ impl Config {
     pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
         let attributes = message.attributes();
         let u16_of = |kind| attributes.find(kind)?.map(|attribute| attribute.u16()).transpose();
+        let u64_of = |kind| attributes.find(kind)?.map(|attribute| attribute.u64()).transpose();
         let mac = attributes.find(at::VDPA_ATTR_DEV_NET_CFG_MACADDR)?;
         Ok(Self {
             mac: mac.map(|mac| mac.array("a MAC address")).transpose()?.map(MacAddress::new),
             mtu: u16_of(at::VDPA_ATTR_DEV_NET_CFG_MTU)?,
             max_vqp: u16_of(at::VDPA_ATTR_DEV_NET_CFG_MAX_VQP)?,
             status: u16_of(at::VDPA_ATTR_DEV_NET_STATUS)?,
-            negotiated_features: attributes
-                .find(at::VDPA_ATTR_DEV_NEGOTIATED_FEATURES)?
-                .map(|attribute| attribute.u64())
-                .transpose()?,
+            features: u64_of(at::VDPA_ATTR_DEV_FEATURES)?,
+            negotiated_features: u64_of(at::VDPA_ATTR_DEV_NEGOTIATED_FEATURES)?,
         })
     }
 }

@@ -150,8 +150,13 @@ impl NewDevice {
         Self { name, mgmtdev, mac: None, mtu: None, max_vqp: None }
     }
 
-    /// The request as iproute2 sends it.
     pub(super) fn request(&self) -> Request {
+        let intent = format!("make the vDPA device {} on {}", self.name, self.mgmtdev);
+        Request::new(command::VDPA_CMD_DEV_NEW, intent).with(self.write())
+    }
+
+    /// The attributes in the order in which iproute2 sends them.
+    pub(super) fn write(&self) -> Tlvs {
         let mut tlvs = self.mgmtdev.write().string(at::VDPA_ATTR_DEV_NAME, self.name.as_str());
         if let Some(mac) = self.mac {
             tlvs = tlvs.bytes(at::VDPA_ATTR_DEV_NET_CFG_MACADDR, &mac.octets());
@@ -162,8 +167,7 @@ impl NewDevice {
         if let Some(pairs) = self.max_vqp {
             tlvs = tlvs.u16(at::VDPA_ATTR_DEV_NET_CFG_MAX_VQP, pairs);
         }
-        let intent = format!("make the vDPA device {} on {}", self.name, self.mgmtdev);
-        Request::new(command::VDPA_CMD_DEV_NEW, intent).with(tlvs)
+        tlvs
     }
 }
 

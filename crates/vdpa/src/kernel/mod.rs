@@ -18,6 +18,8 @@
 //! Ethernet device (`enable_eth`) are devlink parameters and belong to the eswitch layer.
 
 mod bus;
+#[cfg(test)]
+mod captured;
 mod config;
 mod counters;
 mod device;

@@ -47,6 +47,7 @@ numbers! { attribute: u16 {
     VDPA_ATTR_DEV_QUEUE_INDEX = 17,
     VDPA_ATTR_DEV_VENDOR_ATTR_NAME = 18,
     VDPA_ATTR_DEV_VENDOR_ATTR_VALUE = 19,
+    VDPA_ATTR_DEV_FEATURES = 20,
 } }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ impl KernelVdpa for Machine {
                 mtu: Some(device.mtu.unwrap_or(1500)),
                 max_vqp: device.max_vqp,
                 status: Some(1),
+                features: None,
                 negotiated_features: None,
             }
         })
