@@ -8,9 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use vdpa_datapath::dpdk::{
-    DpdkHost, DpdkVdpa as _, Instance, Launcher, Limits, Memory, Settings, Spec, unit_name,
-};
+use vdpa_datapath::dpdk::{DpdkHost, DpdkVdpa as _, Instance, Launcher, Limits, Settings, Spec, unit_name};
 use vdpa_datapath::{KernelVdpa as _, Linux, MgmtDevName, contract};
 use vdpa_hw::{PciAddress, Vf};
 
@@ -62,12 +60,13 @@ fn host(group: Option<u32>) -> DpdkHost {
 }
 
 async fn spec(index: u16) -> Spec {
-    Spec {
-        memory: Memory::Ordinary(64),
-        // The driver for the pretend card's VFs.
-        eal_args: vec!["-d".into(), "/usr/local/lib/lab/vdpa_lab.so".into()],
-        ..Spec::new(Vf::new(pf(), index), vf_address(index).await, "/usr/local/bin/dpdk-vdpa")
-    }
+    Spec::new(Vf::new(pf(), index), vf_address(index).await, "/usr/local/bin/dpdk-vdpa")
+}
+
+/// How many huge pages are free, and what lies in the file system for them.
+fn huge_pages() -> (u32, usize) {
+    let free = fs::read_to_string("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").unwrap();
+    (free.trim().parse().unwrap(), fs::read_dir("/dev/hugepages").unwrap().count())
 }
 
 /// The process once systemd has brought it back: ready again, and another than before.
@@ -123,8 +122,11 @@ async fn the_contract_holds_for_dpdk_vdpa_in_units_of_systemd() {
 #[tokio::test]
 async fn systemd_brings_a_killed_datapath_back() {
     let (host, spec) = (host(None), spec(0).await);
-    let mut instance = host.start(&spec).await.unwrap();
     let unit = unit_name(spec.vf);
+    let at_first = huge_pages();
+    assert_ne!(at_first.0, 0, "dpdk-vdpa gets huge pages here");
+    let mut instance = host.start(&spec).await.unwrap();
+    assert!(huge_pages().0 < at_first.0, "dpdk-vdpa uses huge pages here");
     for victim in ["program", "supervisor"] {
         let pid = match victim {
             "program" => instance.pid().unwrap().to_string(),
@@ -136,6 +138,7 @@ async fn systemd_brings_a_killed_datapath_back() {
     }
     assert_eq!(run("systemctl", &["show", "--value", "--property=NRestarts", &unit]), "2");
     host.stop(spec.vf).await.unwrap();
+    assert_eq!(huge_pages(), at_first, "no huge page stays behind, not even of the killed");
 }
 
 #[tokio::test]
