@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         pf: pf.parse()?,
         driver: driver.parse()?,
         vfs: vfs.parse()?,
-        limit: Duration::from_mins(1),
+        limit: Duration::from_mins(5),
     };
     let (pci, links) = (SysfsPci::default(), RtnlLinks::default());
     let began = Instant::now();

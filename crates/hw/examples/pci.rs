@@ -5,6 +5,7 @@
 //! pci vfs ADDRESS COUNT      switch VFs on or off
 //! pci autoprobe ADDRESS 0|1  whether new VFs are offered to drivers
 //! pci bind ADDRESS DRIVER    bind a driver, whatever autoprobe says
+//! pci bind-vfs PF DRIVER      bind a driver to every VF side by side, and wait for their network devices
 //! pci unbind ADDRESS         unbind
 //! pci holders ADDRESS        who has it open
 //! ```
@@ -13,7 +14,8 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use vdpa_hw::{Function, Link, Links, Pci, PciAddress, Role, RtnlLinks, SysfsPci};
+use futures::future::try_join_all;
+use vdpa_hw::{DriverName, Function, Link, Links, Pci, PciAddress, Role, RtnlLinks, SysfsPci};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -46,6 +48,7 @@ async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
             let netdev = RtnlLinks::default().netdev_of(address, Duration::from_secs(5)).await;
             netdev.map_or_else(|error| println!("{error}"), |link| println!("{}", describe(&link)));
         }
+        ["bind-vfs", pf, driver] => bind_vfs(&pci, pf.parse()?, driver.parse()?).await?,
         ["unbind", address] => pci.set_driver(address.parse()?, None).await?,
         ["holders", address] => {
             for holder in pci.holders(address.parse()?).await? {
@@ -55,6 +58,17 @@ async fn run(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
         _ => return Err("see the head of examples/pci.rs".into()),
     }
     println!("done in {:.3} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+async fn bind_vfs(pci: &SysfsPci, pf: PciAddress, driver: DriverName) -> Result<(), Box<dyn Error>> {
+    let (links, began) = (RtnlLinks::default(), Instant::now());
+    let vfs = pci.function(pf).await?.sriov().map(|sriov| sriov.vfs.clone()).unwrap_or_default();
+    try_join_all(vfs.iter().map(|&vf| pci.set_driver(vf, Some(&driver)))).await?;
+    println!("{} VFs bound after {:.3} s", vfs.len(), began.elapsed().as_secs_f64());
+    for netdev in try_join_all(vfs.iter().map(|&vf| links.netdev_of(vf, LIMIT))).await? {
+        println!("{}", describe(&netdev));
+    }
     Ok(())
 }
 

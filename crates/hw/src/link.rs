@@ -130,9 +130,9 @@ pub trait Links: Send + Sync {
 
     /// These devices, when udev has given each its final name; at once where no udev runs.
     ///
-    /// What says so is udev's record `/run/udev/data/nINDEX`, once it is complete and says neither
-    /// `ID_RENAMING` nor `ID_PROCESSING` (`rename_netif` in systemd's `src/udev/udev-event.c`). Waits on
-    /// inotify, no longer than `limit`.
+    /// What says so is udev's record `/run/udev/data/nINDEX`, once it has the time of the first
+    /// processing (`rename_netif` in systemd's `src/udev/udev-event.c`). Waits on inotify, no longer than
+    /// `limit`.
     async fn settled(&self, links: &[IfIndex], limit: Duration) -> Result<Vec<Link>>;
 }
 

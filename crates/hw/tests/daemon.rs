@@ -269,9 +269,8 @@ tests! {
         assert!(tokio::time::timeout(SOON, &mut settled).await.is_err(), "udev has not begun");
         record(root.path(), index, "E:ID_RENAMING=1\n");
         run("ip link set eth0 name enp67s0f0");
-        record(root.path(), index, "I:5\nE:ID_RENAMING=1\n");
-        assert!(tokio::time::timeout(SOON, &mut settled).await.is_err(), "the move is still to be processed");
-        record(root.path(), index, "I:5\nE:ID_NET_NAME=enp67s0f0\n");
+        assert!(tokio::time::timeout(SOON, &mut settled).await.is_err(), "the rules are still being applied");
+        record(root.path(), index, "I:5\nE:ID_NET_NAME=enp67s0f0\nE:ID_RENAMING=1\n");
         let settled = settled.await.unwrap();
         assert_eq!(settled[0].name.as_str(), "enp67s0f0");
     }

@@ -45,7 +45,7 @@ type Unsolicited = UnboundedReceiver<(NetlinkMessage<Message>, SocketAddr)>;
 #[derive(Debug, Clone)]
 pub(super) enum News {
     /// A device has come, or is not as it was.
-    Link(Box<Record>),
+    Link(Arc<Record>),
     /// A device has gone, from this network namespace at least.
     Gone(IfIndex),
     /// Something was missed: look again.
@@ -240,7 +240,7 @@ fn read(message: &Message) -> Option<News> {
         }
     };
     match message.kind {
-        RTM_NEWLINK => Some(News::Link(Box::new(record))),
+        RTM_NEWLINK => Some(News::Link(Arc::new(record))),
         RTM_DELLINK => Some(News::Gone(record.link.index)),
         _ => None,
     }

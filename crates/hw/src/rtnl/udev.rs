@@ -1,11 +1,12 @@
 //! What udev has done with a network device.
 //!
 //! udev keeps a record of every device that it has processed: `/run/udev/data/nINDEX` for network
-//! devices, written to a temporary file and renamed. A record alone says little. From version 249 on
-//! there is one *before* the rename too, which says `E:ID_RENAMING=1` (`rename_netif` in systemd's
-//! `src/udev/udev-event.c`), and newer ones say `E:ID_PROCESSING=1` until the last rule has run. Done is a
-//! device whose record has the time of its first processing (`I:`) and neither of the two: what
-//! `sd_device_get_is_initialized` and systemd-networkd go by.
+//! devices, written to a temporary file and renamed. That there is one says nothing: from version 249 on
+//! one is written *before* the rename too, which has only `E:ID_RENAMING=1` (`rename_netif` in systemd's
+//! `src/udev/udev-event.c`). The time of the first processing (`I:`) comes when all rules have been applied, and
+//! then the name is final. The record goes on saying `ID_RENAMING` until the uevent of the rename has
+//! been processed as well, which stands in the queue behind the devices that came meanwhile: waiting for that
+//! would make the first of 64 VFs wait for the last.
 
 use std::fs;
 use std::io;
@@ -120,7 +121,6 @@ impl Udev {
 
 fn is_done(record: &str) -> bool {
     record.lines().any(|line| line.starts_with("I:"))
-        && !record.lines().any(|line| matches!(line, "E:ID_RENAMING=1" | "E:ID_PROCESSING=1"))
 }
 
 #[cfg(test)]
@@ -128,13 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_is_being_renamed_is_not_done() {
-        let done = "I:1234567\nE:ID_NET_DRIVER=mlx5_core\nE:ID_NET_NAME_PATH=enp67s0f0\nG:systemd\n";
-        assert!(is_done(done));
-        assert!(!is_done(&format!("{done}E:ID_RENAMING=1\n")));
-        assert!(!is_done(&format!("{done}E:ID_PROCESSING=1\n")));
-        assert!(!is_done("E:ID_RENAMING=1\n"), "written before the first rename");
+    fn a_name_is_final_when_the_rules_have_been_applied() {
         assert!(!is_done(""));
+        assert!(!is_done("E:ID_RENAMING=1\n"), "written before the rename");
+        let renamed = "I:1234567\nE:ID_NET_DRIVER=mlx5_core\nE:ID_NET_NAME_PATH=enp67s0f0\nE:ID_RENAMING=1\n";
+        assert!(is_done(renamed));
     }
 
     #[test]
