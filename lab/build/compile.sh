@@ -2,7 +2,7 @@
 # In the tools root: compiles what the guest needs beyond Debian's packages.
 #   /out/modules/*.ko    the pretend card; netdevsim, vdpa_sim and vdpa_sim_net, which Debian leaves out of its kernel
 #   /out/bin/dpdk-vdpa   DPDK's examples/vdpa
-#   /out/lib/vdpa_lab.so the vDPA driver for the pretend card's VFs, to be preloaded into dpdk-vdpa
+#   /out/lib/vdpa_lab.so DPDK's driver for the pretend card's VFs
 set -eu
 kernel=$(ls /usr/lib/modules)
 mkdir -p /out/modules /out/bin /out/lib /tmp/linux /tmp/dpdk

@@ -32,7 +32,15 @@ cp /in/programs/modules/*.ko "$modules/updates/"
 depmod -b "$root" "$kernel"
 
 install -D -m 755 -t "$root/usr/local/bin" /in/programs/bin/*
-install -D -m 644 -t "$root/usr/local/lib/lab" /in/programs/lib/*
+# Where DPDK's drivers are, it is loaded like mlx5's on a machine with a real card.
+plugins=$(cd "$root" && echo usr/lib/x86_64-linux-gnu/dpdk/pmds-*)
+install -m 644 /in/programs/lib/vdpa_lab.so "$root/$plugins/librte_vdpa_lab.so"
+for program in /usr/local/bin/dpdk-vdpa "/$plugins/librte_vdpa_lab.so"; do
+	if chroot "$root" ldd $program | grep 'not found'; then
+		echo "guest.packages lacks a library of $program"
+		exit 1
+	fi
+done
 cp -r $guest/root/. "$root/"
 chown -R root:root "$root/usr/local" "$root/etc/systemd/system"
 for unit in $(listed $guest/masked-units); do

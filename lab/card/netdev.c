@@ -69,15 +69,17 @@ out:
 /* What a VF's user other than its netdev sends, seen as received by the representor. */
 void labcx_vf_send(struct labcx_vf *vf, struct sk_buff *skb)
 {
-	unsigned int len = skb->len;
 	struct net_device *rep;
 
 	rcu_read_lock();
 	rep = rcu_dereference(vf->rep);
-	if (!rep || !netif_running(rep))
+	if (rep && netif_running(rep)) {
+		dev_sw_netstats_rx_add(rep, skb->len);
+		skb->protocol = eth_type_trans(skb, rep);
+		netif_rx(skb);
+	} else {
 		kfree_skb(skb);
-	else if (dev_forward_skb(rep, skb) == NET_RX_SUCCESS)
-		dev_sw_netstats_rx_add(rep, len);
+	}
 	rcu_read_unlock();
 }
 EXPORT_SYMBOL_GPL(labcx_vf_send);

@@ -41,6 +41,7 @@ struct labcx_vdpa {
 	struct sk_buff_head waiting;	/* for the guest */
 	void *frame;
 	int pairs;
+	u64 handled[2 * MAX_PAIRS + 1];	/* buffers of each virtqueue, under sim.mutex */
 };
 
 static struct labcx_vdpa *of_sim(struct vdpasim *sim)
@@ -49,8 +50,9 @@ static struct labcx_vdpa *of_sim(struct vdpasim *sim)
 }
 
 /* Hands a used buffer back to the driver. */
-static void hand_back(struct vdpasim_virtqueue *vq, size_t written)
+static void hand_back(struct labcx_vdpa *vdpa, struct vdpasim_virtqueue *vq, size_t written)
 {
+	vdpa->handled[vq - vdpa->sim.vqs]++;
 	vringh_complete_iotlb(&vq->vring, vq->head, written);
 	/* The used entry is visible before the interrupt. */
 	smp_wmb();
@@ -76,7 +78,7 @@ static bool send_one(struct labcx_vdpa *vdpa, struct vdpasim_virtqueue *vq)
 		len = vringh_iov_pull_iotlb(&vq->vring, &vq->out_iov, vdpa->frame, MAX_FRAME);
 	else
 		len = 0;
-	hand_back(vq, 0);
+	hand_back(vdpa, vq, 0);
 
 	skb = len >= ETH_HLEN ? netdev_alloc_skb(NULL, len) : NULL;
 	if (skb) {
@@ -102,7 +104,7 @@ static bool receive_one(struct labcx_vdpa *vdpa, struct vdpasim_virtqueue *vq)
 	written = vringh_iov_push_iotlb(&vq->vring, &vq->in_iov, &hdr, sizeof(hdr));
 	if (written == sizeof(hdr))
 		written += vringh_iov_push_iotlb(&vq->vring, &vq->in_iov, skb->data, skb->len);
-	hand_back(vq, written > 0 ? written : 0);
+	hand_back(vdpa, vq, written > 0 ? written : 0);
 	kfree_skb(skb);
 	return true;
 }
@@ -117,7 +119,7 @@ static bool answer_one(struct labcx_vdpa *vdpa, struct vdpasim_virtqueue *vq)
 	    vringh_getdesc_iotlb(&vq->vring, &vq->in_iov, &vq->out_iov, &vq->head, GFP_ATOMIC) <= 0)
 		return false;
 	written = vringh_iov_push_iotlb(&vq->vring, &vq->out_iov, &ack, sizeof(ack));
-	hand_back(vq, written > 0 ? written : 0);
+	hand_back(vdpa, vq, written > 0 ? written : 0);
 	return true;
 }
 
@@ -171,6 +173,24 @@ static void get_config(struct vdpasim *sim, void *config)
 	net->status = cpu_to_vdpasim16(sim, VIRTIO_NET_S_LINK_UP);
 }
 
+/* The names of mlx5_vdpa; nothing is ever received and not completed. */
+static int get_stats(struct vdpasim *sim, u16 index, struct sk_buff *msg,
+		     struct netlink_ext_ack *extack)
+{
+	static const char *const names[] = { "received_desc", "completed_desc" };
+	struct labcx_vdpa *vdpa = of_sim(sim);
+	int i;
+
+	if (index > 2 * vdpa->pairs)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (nla_put_string(msg, VDPA_ATTR_DEV_VENDOR_ATTR_NAME, names[i]) ||
+		    nla_put_u64_64bit(msg, VDPA_ATTR_DEV_VENDOR_ATTR_VALUE,
+				      vdpa->handled[index], VDPA_ATTR_PAD))
+			return -EMSGSIZE;
+	return 0;
+}
+
 static void free_vdpa(struct vdpasim *sim)
 {
 	struct labcx_vdpa *vdpa = of_sim(sim);
@@ -213,6 +233,7 @@ static int dev_add(struct vdpa_mgmt_dev *mgmtdev, const char *name,
 		.alloc_size = sizeof(struct labcx_vdpa),
 		.config_size = sizeof(struct virtio_net_config),
 		.get_config = get_config,
+		.get_stats = get_stats,
 		.work_fn = work,
 		.free = free_vdpa,
 	};

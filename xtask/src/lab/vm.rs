@@ -139,13 +139,13 @@ fn qemu(lab: &Lab, directory: &Path, life: Life) -> Command {
         qemu.arg("-L").arg(tools.join(firmware));
     }
     // Never KVM: where this runs, /dev/kvm may be there and hang the VM for ever. One CPU boots faster than two.
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-machine", "q35", "-smp", "1", "-m", "2048"]);
+    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-machine", "q35", "-smp", "1", "-m", "3072"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]);
     qemu.arg("-serial").arg(format!("file:{}", directory.join("console.log").display()));
     qemu.arg("-kernel").arg(lab.image.join("vmlinuz")).arg("-initrd").arg(lab.image.join("initrd"));
     qemu.args([
         "-append",
-        "console=ttyS0 loglevel=4 panic=-1 mitigations=off random.trust_cpu=on systemd.show_status=1",
+        "console=ttyS0 loglevel=4 panic=-1 oops=panic hugepages=256 mitigations=off random.trust_cpu=on systemd.show_status=1",
     ]);
     // Writes go to a temporary file that ends with the VM, also across reboots of the guest.
     let disk = lab.image.join("root.img");
