@@ -1,0 +1,184 @@
+//! The VM that the tests run in: the program under test, and the system's own tools to look behind it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The variable that names the card with 8 VFs.
+pub(crate) const VFS_8: &str = "LAB_CARD_8";
+/// The variable that names the card with 64 VFs.
+pub(crate) const VFS_64: &str = "LAB_CARD_64";
+
+const HOST_FILE: &str = "/tmp/host.toml";
+
+/// The VM.
+pub(crate) struct Guest {
+    program: PathBuf,
+}
+
+/// What a run of the program came to.
+pub(crate) struct Ran {
+    arguments: String,
+    output: Output,
+}
+
+impl Guest {
+    /// The VM that the tests run in.
+    pub(crate) fn new() -> Self {
+        let program = std::env::var_os("VDPA_BIN").expect("VDPA_BIN names the program under test");
+        Self { program: program.into() }
+    }
+
+    /// The address of a card's PF.
+    pub(crate) fn pf(card: &str) -> String {
+        std::env::var(card).unwrap_or_else(|_| panic!("{card} names no card"))
+    }
+
+    /// Puts down the host file that `setup` gets.
+    pub(crate) fn write_host_file(&self, text: &str) {
+        fs::write(HOST_FILE, text).unwrap();
+    }
+
+    /// Runs `vdpa`; `setup` without a card by flags gets the host file.
+    pub(crate) fn vdpa(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output().unwrap();
+        Ran { arguments: arguments.join(" "), output }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        if arguments[0] == "setup" && !arguments.contains(&"--pci") {
+            command.args(["--config", HOST_FILE]);
+        }
+        command
+    }
+
+    /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
+    pub(crate) fn kill_setup_after(&self, stop_at: &str) {
+        let mut child = self.command(&["setup"]).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let seen = lines.map_while(Result::ok).any(|line| line.contains('✓') && line.contains(stop_at));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen, "setup ended without `{stop_at}`");
+    }
+
+    /// What a program prints, which must succeed.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {}: {text}{said}", arguments.join(" "));
+        text
+    }
+
+    /// The network device of a PF that is no representor of a VF.
+    pub(crate) fn uplink(&self, pf: &str) -> String {
+        let is_uplink = |name: &String| port_name(name).is_none_or(|port| !port.contains("vf"));
+        netdevs(pf).into_iter().find(is_uplink).unwrap_or_else(|| panic!("{pf} has no uplink"))
+    }
+
+    /// The representors of a PF's VFs.
+    pub(crate) fn representors(&self, pf: &str) -> Vec<String> {
+        let mut names = netdevs(pf);
+        names.retain(|name| port_name(name).is_some_and(|port| port.contains("vf")));
+        names.sort();
+        names
+    }
+
+    /// Process ids of Open vSwitch's daemons.
+    pub(crate) fn daemons(&self) -> String {
+        ["ovsdb-server", "ovs-vswitchd"].map(|name| self.run("pidof", &[name])).join(" ")
+    }
+
+    /// The database's file, to see whether something was written to it.
+    pub(crate) fn ovsdb_file(&self) -> (u64, String) {
+        let text = fs::read("/etc/openvswitch/conf.db").unwrap();
+        // Statistics that ovs-vswitchd writes by itself are no changes of configuration.
+        let next_cfg = self.run("ovs-vsctl", &["get", "Open_vSwitch", ".", "next_cfg"]);
+        assert!(!text.is_empty());
+        (next_cfg.parse().unwrap(), self.run("ovs-vsctl", &["--columns=name,external_ids,ports", "list", "Bridge"]))
+    }
+
+    /// Restarts Open vSwitch and waits until it answers.
+    pub(crate) fn restart_open_vswitch(&self) {
+        self.run("systemctl", &["restart", "openvswitch-switch"]);
+        self.run("ovs-vsctl", &["show"]);
+    }
+
+    /// Gives a PF so many VFs, as somebody else would, and waits until udev has named what comes of it.
+    pub(crate) fn set_vfs(&self, pf: &str, count: u16) {
+        fs::write(format!("/sys/bus/pci/devices/{pf}/sriov_numvfs"), count.to_string()).unwrap();
+        self.run("udevadm", &["settle"]);
+    }
+
+    /// Sets a knob of the pretend card until the value returned is dropped.
+    pub(crate) fn knob(&self, name: &str, value: &str) -> Knob {
+        let path = PathBuf::from(format!("/sys/module/labcx/parameters/{name}"));
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(&path, value).unwrap();
+        Knob { path, before }
+    }
+}
+
+/// A knob of the pretend card, turned back when it is dropped.
+pub(crate) struct Knob {
+    path: PathBuf,
+    before: String,
+}
+
+impl Drop for Knob {
+    fn drop(&mut self) {
+        fs::write(&self.path, self.before.trim()).unwrap();
+    }
+}
+
+impl Ran {
+    /// What it printed, for a run that must succeed.
+    pub(crate) fn succeeds(self) -> String {
+        assert!(self.output.status.success(), "vdpa {} failed:\n{}", self.arguments, self.text());
+        self.text()
+    }
+
+    /// What it printed, for a run that must fail like this.
+    pub(crate) fn fails_with(self, code: i32) -> String {
+        assert_eq!(self.output.status.code(), Some(code), "vdpa {}:\n{}", self.arguments, self.text());
+        self.text()
+    }
+
+    /// Its one JSON document.
+    pub(crate) fn json(self) -> serde_json::Value {
+        serde_json::from_slice(&self.output.stdout)
+            .unwrap_or_else(|error| panic!("vdpa {}: {error}:\n{}", self.arguments, self.text()))
+    }
+
+    fn text(&self) -> String {
+        [&self.output.stdout, &self.output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+    }
+}
+
+/// The network devices on a PCI function.
+pub(crate) fn netdevs(function: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/sys/bus/pci/devices/{function}/net")) else { return Vec::new() };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn port_name(netdev: &str) -> Option<String> {
+    // Unreadable (EOPNOTSUPP) where the device is no port.
+    fs::read_to_string(Path::new("/sys/class/net").join(netdev).join("phys_port_name")).ok()
+}
+
+/// Waits for something that somebody else does, a minute at most.
+pub(crate) fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited a minute for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,119 @@
+//! Hosts at the ends of the card's ports, in network namespaces of their own, and traffic between them.
+
+use std::process::{Child, Command, Stdio};
+
+use super::guest::{Guest, VFS_8, netdevs, wait_for};
+
+/// A network namespace with an address.
+pub(crate) struct Host {
+    namespace: String,
+    address: String,
+}
+
+impl Host {
+    /// Behind VF `index` of the small card: where its VM would be.
+    pub(crate) fn behind_vf(guest: &Guest, index: u16, address: &str) -> Self {
+        let link = format!("/sys/bus/pci/devices/{}/virtfn{index}", Guest::pf(VFS_8));
+        let function = std::fs::read_link(link).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+        let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
+        Self::with(guest, &netdev, address)
+    }
+
+    /// At the far end of the card's cable.
+    pub(crate) fn at_wire(guest: &Guest, netdev: &str, address: &str) -> Self {
+        Self::with(guest, netdev, address)
+    }
+
+    fn with(guest: &Guest, netdev: &str, address: &str) -> Self {
+        let namespace = format!("host-{netdev}");
+        guest.run("ip", &["netns", "add", &namespace]);
+        let host = Self { namespace, address: address.to_owned() };
+        guest.run("ip", &["link", "set", netdev, "netns", &host.namespace]);
+        host.ip(&["addr", "add", &format!("{address}/24"), "dev", netdev]);
+        host.ip(&["link", "set", netdev, "up"]);
+        host
+    }
+
+    fn ip(&self, arguments: &[&str]) {
+        let done = Command::new("ip").args(["-n", &self.namespace]).args(arguments).status().unwrap();
+        assert!(done.success(), "ip -n {} {arguments:?}", self.namespace);
+    }
+
+    /// Pings another; every packet but the first, which may wait for ARP, must come back.
+    pub(crate) fn pings(&self, other: &Self, count: u32) {
+        let output = self.ping(other, &["-c", &count.to_string(), "-i", "0.2", "-W", "5"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(" 0% packet loss"), "{} to {}: {text}", self.address, other.address);
+    }
+
+    fn ping(&self, other: &Self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "ping", "-n"]).args(arguments).arg(&other.address);
+        command
+    }
+}
+
+impl Drop for Host {
+    /// A physical device falls back to the first namespace when its own goes.
+    fn drop(&mut self) {
+        // It goes in the background, and comes back down and without its address.
+        drop(Command::new("ip").args(["netns", "del", &self.namespace]).status());
+    }
+}
+
+/// A bridge of somebody else's with two hosts on it.
+pub(crate) struct ForeignBridge {
+    name: String,
+    hosts: [Host; 2],
+}
+
+impl ForeignBridge {
+    /// Makes it, with two veth pairs.
+    pub(crate) fn new(guest: &Guest, name: &str) -> Self {
+        guest.run("ovs-vsctl", &["add-br", name]);
+        let hosts = [("fa", "10.8.0.1"), ("fb", "10.8.0.2")].map(|(end, address)| {
+            let port = format!("{end}-port");
+            guest.run("ip", &["link", "add", end, "type", "veth", "peer", "name", &port]);
+            guest.run("ip", &["link", "set", &port, "up"]);
+            guest.run("ovs-vsctl", &["add-port", name, &port]);
+            Host::with(guest, end, address)
+        });
+        let bridge = Self { name: name.to_owned(), hosts };
+        bridge.hosts[0].pings(&bridge.hosts[1], 3);
+        bridge
+    }
+
+    /// Traffic across it until it is stopped.
+    pub(crate) fn pinging(&self) -> Pinging {
+        let mut command = self.hosts[0].ping(&self.hosts[1], &["-i", "0.1", "-W", "10"]);
+        Pinging { ping: command.stdout(Stdio::piped()).spawn().unwrap() }
+    }
+}
+
+impl Drop for ForeignBridge {
+    fn drop(&mut self) {
+        drop(Command::new("ovs-vsctl").args(["--if-exists", "del-br", &self.name]).status());
+        for end in ["fa-port", "fb-port"] {
+            drop(Command::new("ip").args(["link", "del", end]).status());
+        }
+    }
+}
+
+/// A ping that runs.
+pub(crate) struct Pinging {
+    ping: Child,
+}
+
+impl Pinging {
+    /// Ends it: how many packets were sent, and how many came back.
+    pub(crate) fn stop(self) -> (u32, u32) {
+        let pid = self.ping.id().to_string();
+        // ping prints its statistics on SIGINT; `ip netns exec` became the ping.
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let output = self.ping.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let summary = text.lines().find(|line| line.contains("packets transmitted")).unwrap_or_else(|| panic!("{text}"));
+        let numbers: Vec<u32> = summary.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        (numbers[0], numbers[1])
+    }
+}
