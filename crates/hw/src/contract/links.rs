@@ -112,7 +112,7 @@ pub async fn an_unbound_vf_has_no_netdev(pci: &dyn Pci, links: &dyn Links, subje
     borrowed.give_back().await;
 }
 
-/// A VF takes the MAC that was set for it when a driver binds to it, and not before (pitfall 21).
+/// A VF takes the MAC that was set for it when a driver binds to it, and not before (`sriov-cni` #232).
 pub async fn a_vf_takes_its_mac_at_the_next_bind(pci: &dyn Pci, links: &dyn Links, subject: &Subject) {
     let borrowed = Borrowed::take(pci, subject).await;
     let uplink = uplink(links, subject).await;

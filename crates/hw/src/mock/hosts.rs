@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::state::{
+use super::{
     Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam, SimPf, SimRole, State,
 };
 use crate::link::ManagementUse;

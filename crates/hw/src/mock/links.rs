@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::kernel;
 use super::machine::Machine;
 use super::pci::refused;
-use super::state::{EswitchMode, Netdev, NetdevRole, SimRole, State};
+use super::{EswitchMode, Netdev, NetdevRole, SimRole, State};
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 use crate::nouns::{IfIndex, PciAddress, Vf, VfIndex};
@@ -124,7 +124,7 @@ impl Machine {
     }
 }
 
-/// The device as rtnetlink shows it. A representor's parent is its PF (pitfall 17).
+/// The device as rtnetlink shows it. A representor's parent is its PF (since Linux 5.8).
 fn shown(state: &State, index: IfIndex, netdev: &Netdev) -> Link {
     let (parent, port, pf) = match netdev.role {
         NetdevRole::Uplink(pf) => (Some(pf), Some(format!("p{}", port_number(pf))), Some(pf)),

@@ -15,6 +15,7 @@
 //!
 //! The machine is serializable, so that a simulated host can outlive a command.
 
+mod card;
 mod fuse;
 pub mod hosts;
 pub mod kernel;
@@ -25,9 +26,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::Machine;
-pub use state::{
-    Coming, DpdkProcess, Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam,
-    SimPf, SimRole, SimVf, State, VdpaDevice, VfSettings,
-};
+pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimFunction, SimRole, State, VdpaDevice};

@@ -7,7 +7,7 @@ use vdpa_netlink::Refusal;
 
 use super::kernel;
 use super::machine::Machine;
-use super::state::{SimFunction, SimRole, State};
+use super::{SimFunction, SimRole, State};
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress, Vf, VfIndex};
 use crate::pci::{Function, Holder, Pci, Role, SrIov, vf_count_intent};

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::card::{SimPf, SimVf};
 use super::fuse::{Fuse, When};
 use super::kernel;
 use crate::link::ManagementUse;
-use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf, VfIndex};
+use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf};
 use crate::pci::Holder;
 
 /// The whole machine.
@@ -73,127 +74,6 @@ pub enum SimRole {
     Vf(SimVf),
     /// Neither.
     Plain,
-}
-
-/// A physical function with its embedded switch.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SimPf {
-    /// Name that udev gives its network device.
-    pub netdev: NetdevName,
-    /// MAC burnt into the card.
-    pub permanent_mac: MacAddress,
-    /// `sriov_totalvfs`.
-    pub total_vfs: u16,
-    /// `sriov_numvfs`.
-    pub num_vfs: u16,
-    /// `sriov_drivers_autoprobe`.
-    pub autoprobe: bool,
-    /// Routing id of the first VF, counted from the PF.
-    pub first_vf_offset: u16,
-    /// Routing id from one VF to the next.
-    pub vf_stride: u16,
-    /// What the PF keeps for its VFs.
-    pub vfs: BTreeMap<VfIndex, VfSettings>,
-    /// The switch.
-    pub eswitch: Eswitch,
-    /// The parameters of its driver.
-    #[serde(default)]
-    pub params: BTreeMap<String, SimParam>,
-    /// How its driver behaves.
-    pub profile: Profile,
-}
-
-/// A devlink parameter of a driver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SimParam {
-    /// A text that holds at once.
-    Runtime(String),
-    /// A truth value that holds from the next reload on.
-    Driverinit(bool),
-}
-
-/// What a PF keeps for one VF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VfSettings {
-    /// Administrative MAC.
-    pub mac: MacAddress,
-    /// Trust.
-    pub trust: bool,
-    /// Spoof checking.
-    pub spoofchk: bool,
-}
-
-/// A virtual function.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct SimVf {
-    /// Which VF of which PF.
-    pub vf: Vf,
-    /// The MAC it took when its driver was bound.
-    pub effective_mac: Option<MacAddress>,
-}
-
-/// The switch of a PF.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Eswitch {
-    /// Its mode.
-    pub mode: EswitchMode,
-    /// Its inline mode.
-    pub inline: Inline,
-    /// Whether it encapsulates.
-    pub encap: bool,
-    /// Its switch id, in hexadecimal.
-    pub switch_id: String,
-}
-
-/// `DEVLINK_ESWITCH_MODE_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EswitchMode {
-    /// 0.
-    Legacy,
-    /// 1.
-    Switchdev,
-}
-
-/// `DEVLINK_ESWITCH_INLINE_MODE_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Inline {
-    /// 0.
-    None,
-    /// 1.
-    Link,
-    /// 2.
-    Network,
-    /// 3.
-    Transport,
-}
-
-/// How a driver behaves where drivers differ.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[allow(clippy::struct_excessive_bools, reason = "independent knobs, each with its own evidence")]
-pub struct Profile {
-    /// Switchdev is refused while a VF has a driver: the reference document unbinds first for it;
-    /// `pitfalls` order (a).
-    pub refuses_switchdev_with_bound_vfs: bool,
-    /// Switchdev is refused without VFs: "Can't set offloads mode, SRIOV legacy not enabled" of
-    /// mlx5's `eswitch_offloads.c` before kernel 5.7.
-    pub refuses_switchdev_without_vfs: bool,
-    /// Legacy is refused while the uplink is a port of an OVS bridge with offload in force: SR-IOV
-    /// network operator, "offloaded tc rules can block the change".
-    pub refuses_legacy_when_bridged: bool,
-    /// Milliseconds until a VF exists after `sriov_numvfs`, for each VF: 4 took 1.6 s, 125 took 65 s
-    /// on a `ConnectX-6` Lx (SR-IOV network operator #1015).
-    pub vf_ms: u64,
-    /// Refuse every change to switchdev with this text, as a card with old firmware does.
-    #[serde(default)]
-    pub refuses_switchdev: Option<String>,
-    /// hw-tc-offload says yes and does nothing, as veth does.
-    #[serde(default)]
-    pub ignores_tc_offload: bool,
-    /// VFs have a vDPA management device once `mlx5_core` is bound to them.
-    pub has_vdpa: bool,
 }
 
 /// A network device.

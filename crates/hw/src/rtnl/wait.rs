@@ -144,7 +144,7 @@ fn own_netdev(records: &[Record], parent: PciAddress) -> Option<&Link> {
         .min_by_key(|link| link.index)
 }
 
-/// Since Linux 5.8 representors share the PF as their parent (pitfall 17).
+/// Since Linux 5.8 representors share the PF as their parent (SR-IOV network operator #75).
 fn is_own(link: &Link, parent: PciAddress) -> bool {
     link.parent == Some(parent) && !link.is_representor()
 }

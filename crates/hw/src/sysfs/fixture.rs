@@ -1,6 +1,7 @@
 //! A PF in a file tree as the kernel makes it, with relative links, and someone who plays the kernel
 //! when the tree is written to: `drivers/pci/iov.c`, `pci-sysfs.c` and `drivers/base/bus.c` in brief.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -14,17 +15,27 @@ use super::SysfsPci;
 use super::attribute::{Attributes, Failed};
 use crate::nouns::PciAddress;
 
+/// What makes the kernel slow at something.
+pub(super) type Hook = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// A host with one `igb` PF at 0000:01:00.0 that has up to 7 VFs.
 pub(super) struct Fixture {
     root: TempDir,
     writes: Arc<Mutex<Vec<String>>>,
+    hook: Hook,
 }
 
 /// Plays the kernel.
-#[derive(Debug)]
 struct Player {
     root: PathBuf,
     writes: Arc<Mutex<Vec<String>>>,
+    hook: Hook,
+}
+
+impl fmt::Debug for Player {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Player").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 const TOTAL: u16 = 7;
@@ -40,7 +51,12 @@ fn vf(n: u16) -> PciAddress {
 
 impl Fixture {
     pub(super) fn new() -> Self {
-        let fixture = Self { root: tempfile::tempdir().unwrap(), writes: Arc::default() };
+        Self::slowed(Arc::new(|_| ()))
+    }
+
+    /// One whose kernel calls `hook` with the attribute's name whenever it is written to.
+    pub(super) fn slowed(hook: Hook) -> Self {
+        let fixture = Self { root: tempfile::tempdir().unwrap(), writes: Arc::default(), hook };
         for driver in ["igb", "igbvf", "vfio-pci"] {
             fs::create_dir_all(fixture.path(&format!("sys/bus/pci/drivers/{driver}"))).unwrap();
         }
@@ -73,7 +89,11 @@ impl Fixture {
     }
 
     fn player(&self) -> Player {
-        Player { root: self.root.path().to_owned(), writes: Arc::clone(&self.writes) }
+        Player {
+            root: self.root.path().to_owned(),
+            writes: Arc::clone(&self.writes),
+            hook: Arc::clone(&self.hook),
+        }
     }
 }
 
@@ -163,6 +183,7 @@ impl Attributes for Player {
         }
         let owner = owner.file_name().unwrap().to_str().unwrap();
         self.writes.lock().unwrap().push(format!("{owner}/{name} {}", text.trim_end()));
+        (self.hook)(name);
         let done = match name {
             "sriov_numvfs" => self.set_vf_count(text.parse().unwrap()),
             "bind" => self.bind(text.parse().unwrap(), owner),

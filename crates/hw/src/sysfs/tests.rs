@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use vdpa_netlink::Errno;
@@ -133,6 +134,39 @@ async fn vfs_that_do_not_come_are_a_timeout_that_says_how_many_did() {
     fs::write(fixture.path("sys/bus/pci/devices/0000:01:00.0/sriov_numvfs"), "3\n").unwrap();
     let error = pci.set_vf_count(pf(), 3, Duration::from_millis(50)).await.unwrap_err();
     assert_eq!(error.to_string(), "3 VFs of 0000:01:00.0 did not come within 50ms: saw 1 VFs");
+}
+
+/// The write lasts as long as the driver's part and the probes of all VFs, and cannot be interrupted.
+#[tokio::test]
+async fn a_kernel_that_does_not_return_is_a_timeout_that_says_so() {
+    let slow = Arc::new(|attribute: &str| {
+        if attribute == "sriov_numvfs" {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let fixture = Fixture::slowed(slow);
+    let error = fixture.pci().set_vf_count(pf(), 2, Duration::from_millis(30)).await.unwrap_err();
+    let Error::Timeout { seen, .. } = error else { panic!("{error:?}") };
+    assert_eq!(seen, "0 VFs, and the kernel is still at work");
+}
+
+/// Each bind waits in the kernel until all four are there: one after another, they would for ever.
+#[tokio::test]
+async fn vfs_are_bound_side_by_side() {
+    let all = Arc::new(Barrier::new(4));
+    let meet = Arc::new(move |attribute: &str| {
+        if attribute == "bind" {
+            all.wait();
+        }
+    });
+    let fixture = Fixture::slowed(meet);
+    let pci = fixture.pci();
+    pci.set_autoprobe(pf(), false).await.unwrap();
+    pci.set_vf_count(pf(), 4, LIMIT).await.unwrap();
+    let vfs = pci.function(pf()).await.unwrap().sriov().unwrap().vfs.clone();
+    let driver = igbvf();
+    let binds = vfs.iter().map(|&vf| pci.set_driver(vf, Some(&driver)));
+    tokio::time::timeout(LIMIT, futures::future::try_join_all(binds)).await.expect("side by side").unwrap();
 }
 
 #[tokio::test]

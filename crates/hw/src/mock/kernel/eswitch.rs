@@ -5,12 +5,12 @@ use vdpa_netlink::{Errno, Refusal};
 use super::netdev::{drop_netdevs, renamed_by_udev, representor};
 use super::pci::vfs_of;
 use super::{NETDEV_MS, Outcome};
-use crate::mock::state::{Coming, EswitchMode, Netdev, NetdevRole, State};
+use crate::mock::{Coming, EswitchMode, Netdev, NetdevRole, State};
 use crate::nouns::{PciAddress, Vf, VfIndex};
 
 /// `devlink dev eswitch set … mode`: `mlx5_devlink_eswitch_mode_set`.
 ///
-/// The PF's network device goes and an uplink representor comes, down, with another index (pitfall 6).
+/// The PF's network device goes and an uplink representor comes, down, with another index (seen with os-net-config, which waits for it).
 pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMode) -> Outcome {
     let any_bound = vfs_of(state, address).any(|vf| state.functions[&vf].driver.is_some());
     let bridged = state.netdevs.values().any(|n| n.role == NetdevRole::Uplink(address) && n.ingress_qdisc);

@@ -8,7 +8,7 @@ mod pci;
 
 use vdpa_netlink::Refusal;
 
-use super::state::{Coming, State};
+use super::{Coming, State};
 
 pub use eswitch::set_eswitch_mode;
 pub use netdev::{set_ovs_ports, set_tc_offload, set_up, set_vf};

@@ -4,7 +4,7 @@ use vdpa_netlink::Errno;
 
 use super::Outcome;
 use crate::link::VfChange;
-use crate::mock::state::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
+use crate::mock::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
 use crate::nouns::{IfIndex, MacAddress, NetdevName, Vf};
 
 /// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast.
@@ -71,7 +71,7 @@ pub(super) fn representor(state: &State, vf: Vf) -> Netdev {
 
 pub(super) fn plain(name: &str, mac: MacAddress) -> Netdev {
     Netdev {
-        // A name too long for the kernel leaves the driver's own (pitfall 19).
+        // A name too long for the kernel leaves the driver's own (`dev_valid_name` in `net/core/dev.c`).
         name: name.parse().unwrap_or_else(|_| fallback_name()),
         udev_name: None,
         role: NetdevRole::Other,

@@ -4,9 +4,7 @@ use vdpa_netlink::Errno;
 
 use super::netdev::{drop_netdevs, plain, random_mac, renamed_by_udev, representor};
 use super::{NETDEV_MS, Outcome};
-use crate::mock::state::{
-    Coming, EswitchMode, Netdev, NetdevRole, SimFunction, SimRole, SimVf, State, VfSettings,
-};
+use crate::mock::{Coming, EswitchMode, Netdev, NetdevRole, SimFunction, SimRole, SimVf, State, VfSettings};
 use crate::nouns::{DriverName, MacAddress, PciAddress, PciId, Vf, VfIndex};
 
 /// `sriov_numvfs`: `sriov_numvfs_store` in `drivers/pci/iov.c`, refusal by refusal in its order.
@@ -146,7 +144,7 @@ pub(super) fn vf_appears(state: &mut State, vf: Vf) {
     }
 }
 
-/// A driver takes a function; a VF takes its administrative MAC with it (pitfall 21).
+/// A driver takes a function; a VF takes its administrative MAC with it (`sriov-cni` #232).
 fn probe(state: &mut State, address: PciAddress, driver: DriverName) {
     let makes_netdev = driver.as_str() == "mlx5_core";
     let Some(function) = state.functions.get_mut(&address) else { return };
