@@ -1,5 +1,6 @@
 //! The handle to the simulated machine: observe, operate, wait.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,23 +10,40 @@ use super::fuse::{Fuse, When};
 use super::state::State;
 
 /// A handle to one simulated machine; clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Machine {
     state: Arc<Mutex<State>>,
     /// How many real milliseconds a simulated second takes; 0 in tests.
     pace: u32,
+    watcher: Option<Watcher>,
+}
+
+/// Called after the effect of each operation that is asked for through this handle, whatever comes of it: whoever
+/// keeps the machine in a file can let it forget as little as a kernel does.
+pub type Watcher = Arc<dyn Fn() + Send + Sync>;
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("state", &self.state).field("pace", &self.pace).finish_non_exhaustive()
+    }
 }
 
 impl Machine {
     /// A machine in this state, whose clock runs as fast as it is waited on.
     pub fn new(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)), pace: 0 }
+        Self { state: Arc::new(Mutex::new(state)), pace: 0, watcher: None }
     }
 
     /// The same machine with a clock that can be watched: `pace` real milliseconds a simulated second.
     #[must_use]
     pub fn with_pace(self, pace: u32) -> Self {
         Self { pace, ..self }
+    }
+
+    /// A handle to the same machine that tells `watcher`.
+    #[must_use]
+    pub fn with_watcher(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
     }
 
     /// Reads the machine's state.
@@ -65,6 +83,9 @@ impl Machine {
     ) -> Result<T, Refusal> {
         self.before(verb, object)?;
         let value = effect(self)?;
+        if let Some(watcher) = &self.watcher {
+            watcher();
+        }
         self.after(verb, object)?;
         Ok(value)
     }

@@ -28,5 +28,5 @@ mod tests;
 
 pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
 pub use fuse::{Fuse, Lasting, When};
-pub use machine::Machine;
+pub use machine::{Machine, Watcher};
 pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimFunction, SimRole, State, VdpaDevice};
