@@ -1,63 +1,13 @@
-//! [`RtnlLinks`] against the running kernel: any Linux with user namespaces, `unshare`, `ip` and `tc`.
-//!
-//! Each test runs the test binary again, alone and in user and network namespaces of its own, so that it
-//! may do what it likes and no other test sees it.
+//! What is read and written.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
-use vdpa_hw::{Error, IfIndex, Link, Links, MacAddress, ManagementUse, RtnlLinks, VfChange, VfIndex};
+use vdpa_hw::{Error, IfIndex, Links, MacAddress, ManagementUse, RtnlLinks, VfChange, VfIndex};
 
-const LIMIT: Duration = Duration::from_secs(20);
-const SOON: Duration = Duration::from_millis(100);
-/// Says to the test binary that it runs in namespaces of its own.
-const ALONE: &str = "VDPA_HW_TEST_ALONE";
-
-/// Runs `body` in this process if it is the one in namespaces of its own, or else starts that process.
-fn alone(name: &str, namespaces: &[&str], body: impl Future<Output = ()>) {
-    if std::env::var_os(ALONE).is_some() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return runtime.block_on(body);
-    }
-    let binary = std::env::current_exe().unwrap();
-    let output = Command::new("unshare")
-        .args(namespaces)
-        .arg(binary)
-        .args(["--exact", name, "--nocapture", "--test-threads", "1"])
-        .env(ALONE, "1")
-        .output()
-        .expect("`unshare` of util-linux is needed");
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // A name that matches no test would pass too.
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
-
-/// A test as root of namespaces of its own.
-macro_rules! tests {
-    ($($(#[$attribute:meta])* async fn $name:ident() $body:block)+) => {$(
-        $(#[$attribute])*
-        #[test]
-        fn $name() {
-            alone(stringify!($name), &["--user", "--map-root-user", "--net"], async $body);
-        }
-    )+};
-}
-
-fn run(command: &str) {
-    let mut words = command.split_whitespace();
-    let status = Command::new(words.next().unwrap()).args(words).status().unwrap();
-    assert!(status.success(), "{command}");
-}
-
-async fn named(links: &RtnlLinks, name: &str) -> Link {
-    let all = links.links().await.unwrap();
-    all.into_iter().find(|link| link.name.as_str() == name).unwrap_or_else(|| panic!("no {name}"))
-}
+use super::{LIMIT, alone, named, run};
 
 fn member(name: &str) -> ManagementUse {
     ManagementUse::MemberOf(name.parse().unwrap())
@@ -65,21 +15,6 @@ fn member(name: &str) -> ManagementUse {
 
 fn carried(name: &str) -> ManagementUse {
     ManagementUse::CarriedBy(name.parse().unwrap())
-}
-
-/// A root of file trees in which a udev seems to run.
-fn with_udev() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    fs::create_dir_all(root.path().join("run/udev/data")).unwrap();
-    fs::write(root.path().join("run/udev/control"), "").unwrap();
-    root
-}
-
-/// Writes udev's record of a device as udev does: whole or not at all.
-fn record(root: &Path, link: IfIndex, text: &str) {
-    let data = root.join("run/udev/data");
-    fs::write(data.join(format!(".#n{link}")), text).unwrap();
-    fs::rename(data.join(format!(".#n{link}")), data.join(format!("n{link}"))).unwrap();
 }
 
 tests! {
@@ -247,77 +182,19 @@ tests! {
         assert!(listings > 10, "{listings}");
         churn.join().unwrap();
     }
-
-    async fn where_no_udev_runs_names_are_final() {
-        run("ip link add d0 type bridge");
-        let root = tempfile::tempdir().unwrap();
-        let links = RtnlLinks::new(root.path());
-        let d0 = named(&links, "d0").await;
-        assert_eq!(links.settled(&[d0.index], Duration::ZERO).await.unwrap(), [d0]);
-        let error = links.settled(&[IfIndex(9999)], Duration::ZERO).await.unwrap_err();
-        assert!(matches!(error, Error::NoLink(IfIndex(9999))), "{error:?}");
-    }
-
-    async fn a_device_is_settled_when_udev_has_renamed_it() {
-        run("ip link add eth0 type bridge");
-        let root = with_udev();
-        let links = RtnlLinks::new(root.path());
-        let index = named(&links, "eth0").await.index;
-        let wanted = [index];
-        let settled = links.settled(&wanted, LIMIT);
-        tokio::pin!(settled);
-        assert!(tokio::time::timeout(SOON, &mut settled).await.is_err(), "udev has not begun");
-        record(root.path(), index, "E:ID_RENAMING=1\n");
-        run("ip link set eth0 name enp67s0f0");
-        assert!(tokio::time::timeout(SOON, &mut settled).await.is_err(), "the rules are still being applied");
-        record(root.path(), index, "I:5\nE:ID_NET_NAME=enp67s0f0\nE:ID_RENAMING=1\n");
-        let settled = settled.await.unwrap();
-        assert_eq!(settled[0].name.as_str(), "enp67s0f0");
-    }
-
-    async fn a_device_that_goes_while_udev_is_awaited_is_missed_at_once() {
-        run("ip link add eth0 type bridge");
-        let root = with_udev();
-        let links = RtnlLinks::new(root.path());
-        let index = named(&links, "eth0").await.index;
-        let wanted = [index];
-        let settled = links.settled(&wanted, LIMIT);
-        tokio::pin!(settled);
-        assert!(tokio::time::timeout(SOON, &mut settled).await.is_err());
-        run("ip link del eth0");
-        let error = tokio::time::timeout(LIMIT / 2, settled).await.expect("heard of at once").unwrap_err();
-        assert!(matches!(error, Error::NoLink(gone) if gone == index), "{error:?}");
-    }
-
-    async fn a_name_that_does_not_come_is_a_timeout_that_says_whose() {
-        run("ip link add eth0 type bridge");
-        run("ip link add eth1 type bridge");
-        let root = with_udev();
-        let links = RtnlLinks::new(root.path());
-        let wanted = [named(&links, "eth0").await.index, named(&links, "eth1").await.index];
-        record(root.path(), wanted[1], "I:1\n");
-        let error = links.settled(&wanted, SOON).await.unwrap_err();
-        let Error::Timeout { seen, limit, .. } = error else { panic!("{error:?}") };
-        assert_eq!((seen.as_str(), limit), ("1 of 2 not yet named: eth0", SOON));
-    }
-
-    async fn a_function_without_a_device_is_a_timeout() {
-        let links = RtnlLinks::default();
-        let error = links.netdev_of("0000:43:00.0".parse().unwrap(), SOON).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the network device of 0000:43:00.0 did not come within 100ms: saw none"
-        );
-    }
 }
 
 /// Without a mapping to root the process has no capability once it is executed (capabilities(7)).
 #[test]
 fn without_privilege_reads_work_and_writes_are_refused_as_such() {
-    alone("without_privilege_reads_work_and_writes_are_refused_as_such", &["--user", "--net"], async {
-        let links = RtnlLinks::default();
-        let lo = named(&links, "lo").await;
-        let error = links.set_up(lo.index, true).await.unwrap_err();
-        assert!(matches!(&error, Error::Permission { intent } if intent == "bring lo up"), "{error:?}");
-    });
+    alone(
+        "daemon::links::without_privilege_reads_work_and_writes_are_refused_as_such",
+        &["--user", "--net"],
+        async {
+            let links = RtnlLinks::default();
+            let lo = named(&links, "lo").await;
+            let error = links.set_up(lo.index, true).await.unwrap_err();
+            assert!(matches!(&error, Error::Permission { intent } if intent == "bring lo up"), "{error:?}");
+        },
+    );
 }
