@@ -8,13 +8,13 @@ use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_eswitch::{DevlinkHandle, Mode, patience};
 use vdpa_hw::{DriverName, PciAddress, Vf, VfChange, VfIndex};
-use vdpa_ovs::{Change, PortKey, PortName};
+use vdpa_ovs::{Change, PortKey, PortName, Setting};
 use vdpa_vm::{Interface, Role, Source};
 
 use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
-use crate::observe::ports_without_ingress;
+use crate::observe::with_ingress;
 use crate::report::Report;
 use crate::step::{Device, KernelDevice, Step, Wiring};
 use crate::view::View;
@@ -37,6 +37,7 @@ pub async fn enforce(
     steps: &[&Step],
     report: &dyn Report,
 ) -> Vec<(Step, Error)> {
+    let _span = tracing::debug_span!("enforce", statements = steps.len());
     let (switch, others): (Vec<&Step>, Vec<&Step>) =
         steps.iter().partition(|step| matches!(step, Step::Bridge { .. } | Step::HwOffload { .. }));
     let told = async |step: &Step, began: Instant, result: Result<(), Error>| match result {
@@ -193,6 +194,10 @@ async fn set_mode(host: &Host, view: &View<'_>, pf: PciAddress, mode: Mode) -> R
 /// Sets the number of VFs, by way of none if there are some, and waits for them and their representors.
 async fn set_vf_count(host: &Host, view: &View<'_>, pf: PciAddress, count: u16) -> Result<(), Error> {
     let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+    // A process of ours does not outlive the VF that it works on.
+    for index in VfIndex::first(present) {
+        host.dpdk.stop(Vf { pf, index }).await?;
+    }
     if present > 0 {
         host.pci.set_vf_count(pf, 0, patience(usize::from(present))).await?;
     }
@@ -215,23 +220,48 @@ async fn await_netdevs(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> R
     Ok(())
 }
 
-/// Waits for the network devices that `steps` speak of, where an earlier step brought their card back
-/// and failed all the same. What does not come is found out when it is looked at.
+/// Waits for the VFs and network devices of the cards that `steps` speak of, where a step before brought them up
+/// and failed all the same, or was cut off. What does not come is found out when it is looked at.
 pub async fn await_devices(host: &Host, steps: &[Step]) {
-    let view = View::new(host);
-    let device = |step: &Step| match step {
-        Step::TcOffload { device, .. } | Step::Up { device, .. } => Some(*device),
-        Step::VfAttributes { vf, .. } => Some(Device::Uplink(vf.pf)),
-        _ => None,
-    };
-    let pfs: BTreeSet<PciAddress> = steps.iter().filter_map(device).map(Device::pf).collect();
-    for pf in pfs {
-        let (Ok(function), Ok(eswitch)) = (view.function(pf).await, view.eswitch(pf).await) else { continue };
-        let count = function.sriov().map_or(0, |sriov| sriov.num_vfs);
-        if let Err(error) = await_netdevs(host, pf, eswitch.mode, count).await {
-            tracing::debug!(%pf, %error, "network devices that do not come back");
+    let (mut pfs, mut vfs) = (BTreeSet::new(), BTreeSet::new());
+    for step in steps {
+        match step {
+            Step::TcOffload { device, .. } | Step::Up { device, .. } => {
+                pfs.insert(device.pf());
+                vfs.extend(if let Device::Vf(vf) = device { Some(*vf) } else { None });
+            }
+            Step::VfAttributes { vf, .. } | Step::Driver { vf, .. } => drop(pfs.insert(vf.pf)),
+            Step::Vfs { pf, .. } => drop(pfs.insert(*pf)),
+            _ => {}
         }
     }
+    for pf in pfs {
+        if let Err(error) = await_card(host, pf, &vfs).await {
+            tracing::debug!(%pf, %error, "devices that do not come");
+        }
+    }
+}
+
+/// Waits for the VFs of a card, its representors, and the network devices of those of `vfs` that its driver has.
+async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(), Error> {
+    let view = View::new(host);
+    let Some(sriov) = view.function(pf).await?.sriov().cloned() else { return Ok(()) };
+    if sriov.vfs.len() < usize::from(sriov.num_vfs) {
+        // What is asked for already changes nothing, and is waited for.
+        host.pci.set_vf_count(pf, sriov.num_vfs, patience(usize::from(sriov.num_vfs))).await?;
+    }
+    await_netdevs(host, pf, view.eswitch(pf).await?.mode, sriov.num_vfs).await?;
+    let view = View::new(host);
+    let driver = view.function(pf).await?.driver;
+    for vf in vfs.iter().filter(|vf| vf.pf == pf) {
+        if let Some(address) = view.vf_address(*vf).await?
+            && driver.is_some()
+            && view.function(address).await?.driver == driver
+        {
+            host.links.netdev_of(address, NETDEV_LIMIT).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
@@ -244,13 +274,14 @@ async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &
         return Ok(());
     };
     let mut change = Change::to(bridge.clone());
-    let mut wants_force = false;
+    let (mut wanted, mut others) = (BTreeSet::new(), BTreeSet::new());
     for step in steps {
         change = match step {
             Step::Bridge { exists: false, .. } => change.absent(),
             Step::Bridge { ports, .. } => change.present().exactly(named(view, ports).await?),
-            Step::HwOffload { value, in_force, .. } => {
-                wants_force = *in_force;
+            Step::HwOffload { value, ports, in_force, .. } => {
+                wanted.clone_from(in_force);
+                others = ports.difference(in_force).copied().collect();
                 match value {
                     Some(value) => change.hw_offload(value),
                     None => change.hw_offload_unset(),
@@ -260,17 +291,26 @@ async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &
         };
     }
     host.vswitch.apply(&change).await?;
-    if !wants_force || ports_without_ingress(&View::new(host), bridge).await?.is_empty() {
+    let view = View::new(host);
+    for left in with_ingress(&view, &others).await? {
+        // What ovs-vswitchd leaves on a device that was a port of it.
+        if let Some(link) = view.link(left).await? {
+            host.links.remove_ingress_qdisc(link.index).await?;
+        }
+    }
+    let asked_for = matches!(&change.hw_offload, Setting::Set(value) if value.eq_ignore_ascii_case("true"));
+    if !asked_for || with_ingress(&view, &wanted).await? == wanted {
         return Ok(());
     }
     report.note("hw-offload needs a restart of Open vSwitch: every bridge loses packets for a moment");
     host.service.restart().await?;
     // Once more, to wait until what was restarted has taken everything up.
     host.vswitch.apply(&change).await?;
-    match ports_without_ingress(&View::new(host), bridge).await? {
-        lacking if lacking.is_empty() => Ok(()),
-        lacking => Err(Error::NotInForce(lacking)),
+    let in_force = with_ingress(&View::new(host), &wanted).await?;
+    if in_force == wanted {
+        return Ok(());
     }
+    Err(Error::NotInForce(wanted.difference(&in_force).map(ToString::to_string).collect()))
 }
 
 async fn named(

@@ -48,7 +48,12 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
             view.link(*device).await?.map(|link| Step::Up { device: *device, up: link.up })
         }
         Step::Bridge { name, .. } => Some(bridge(view, name).await?),
-        Step::HwOffload { bridge, .. } => Some(hw_offload(view, bridge).await?),
+        Step::HwOffload { bridge, ports, .. } => Some(Step::HwOffload {
+            bridge: bridge.clone(),
+            value: view.bridge(bridge).await?.hw_offload.clone(),
+            ports: ports.clone(),
+            in_force: with_ingress(view, ports).await?,
+        }),
         Step::Driver { vf, .. } => match view.vf_address(*vf).await? {
             Some(address) => Some(Step::Driver { vf: *vf, driver: view.function(address).await?.driver }),
             None => None,
@@ -116,24 +121,17 @@ async fn bridge(view: &View<'_>, name: &BridgeName) -> Result<Step, Error> {
     Ok(Step::Bridge { name: name.clone(), exists: seen.bridge.is_some(), ports })
 }
 
-/// What is configured, and whether each of our ports shows that ovs-vswitchd acts by it.
-async fn hw_offload(view: &View<'_>, bridge: &BridgeName) -> Result<Step, Error> {
-    let seen = view.bridge(bridge).await?;
-    let in_force = match seen.ports() {
-        [] => false,
-        _ => ports_without_ingress(view, bridge).await?.is_empty(),
-    };
-    Ok(Step::HwOffload { bridge: bridge.clone(), value: seen.hw_offload.clone(), in_force })
-}
-
-/// Our ports on which tc filters cannot stand, by the name of their network device.
+/// Those of `devices` on which tc rules can stand.
 ///
 /// # Errors
 /// A layer's error where the host cannot be looked at.
-pub async fn ports_without_ingress(view: &View<'_>, bridge: &BridgeName) -> Result<Vec<String>, Error> {
-    let (seen, links, ingress) = (view.bridge(bridge).await?, view.links().await?, view.with_ingress_qdisc().await?);
-    let lacks = |name: &&str| {
-        links.iter().find(|link| link.name.as_str() == *name).is_none_or(|link| !ingress.contains(&link.index))
-    };
-    Ok(seen.ports().iter().map(|port| port.name.as_str()).filter(lacks).map(str::to_owned).collect())
+pub async fn with_ingress(view: &View<'_>, devices: &BTreeSet<Device>) -> Result<BTreeSet<Device>, Error> {
+    let ingress = view.with_ingress_qdisc().await?;
+    let mut found = BTreeSet::new();
+    for device in devices {
+        if view.link(*device).await?.is_some_and(|link| ingress.contains(&link.index)) {
+            found.insert(*device);
+        }
+    }
+    Ok(found)
 }

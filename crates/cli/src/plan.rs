@@ -17,11 +17,12 @@
 //!  domains
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 use vdpa_datapath::dpdk;
 use vdpa_eswitch::Mode;
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfIndex};
@@ -154,8 +155,9 @@ async fn resolve_nic(host: &Host, view: &View<'_>, nic: &Nic, file: &HostFile) -
 fn derived_mac(permanent: MacAddress, index: VfIndex) -> MacAddress {
     let bytes = permanent.octets().into_iter().chain(index.get().to_be_bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let [first, b, c, d, e, f, ..] = hash.to_be_bytes();
-    MacAddress::new([first & 0xfc | 0x02, b, c, d, e, f])
+    let [mut octets @ .., _, _] = hash.to_be_bytes();
+    octets[0] = octets[0] & 0xfc | 0x02;
+    MacAddress::new(octets)
 }
 
 impl Resolved {
@@ -168,15 +170,26 @@ impl Resolved {
                 nic.add_vf(&mut stages, spec, &self.file);
             }
         }
-        let ports = self.nics.iter().flat_map(|nic| {
+        let ports: BTreeSet<Device> = self.nics.iter().flat_map(|nic| {
             let vfs = nic.vfs.iter().map(|spec| Device::Representor(nic.vf(spec)));
             std::iter::once(Device::Uplink(nic.pf)).chain(vfs)
-        });
+        }).collect();
         let bridge = &self.file.bridge;
-        stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.collect() });
-        let on = Some("true".to_owned());
-        stages[SWITCH].push(Step::HwOffload { bridge: bridge.clone(), value: on, in_force: true });
+        stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.clone() });
+        let (value, in_force) = (Some("true".to_owned()), ports.clone());
+        stages[SWITCH].push(Step::HwOffload { bridge: bridge.clone(), value, ports, in_force });
         stages.into_iter().filter(|stage| !stage.is_empty()).collect()
+    }
+
+    /// The order in which `stages` brings the cards there, with `preferred` for those that leave the choice; `None`
+    /// where every one is switched already.
+    pub fn order(&self, preferred: Order) -> Option<Order> {
+        let to_switch = || self.nics.iter().filter(|nic| !nic.switchdev);
+        match to_switch().count() {
+            0 => None,
+            _ if to_switch().all(|nic| nic.has_legacy_vfs) => Some(Order::VfsFirst),
+            _ => Some(preferred),
+        }
     }
 
     /// Whether the order is still a choice: no card has VFs in legacy mode, or is switched already.
@@ -262,13 +275,11 @@ pub async fn compare(host: &Host, view: &View<'_>, steps: &[Step]) -> Result<Vec
         let now = observe(host, view, step).await?;
         Ok(Change { wanted: step.clone(), now })
     });
-    futures::future::try_join_all(changes).await
+    futures::future::try_join_all(changes).instrument(tracing::debug_span!("observe", statements = steps.len())).await
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

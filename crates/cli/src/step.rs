@@ -83,8 +83,10 @@ pub enum Step {
         bridge: BridgeName,
         /// `other_config:hw-offload`, to the letter.
         value: Option<String>,
-        /// Whether ovs-vswitchd acts by it: each of our ports has the ingress qdisc.
-        in_force: bool,
+        /// The ports that it is about.
+        ports: BTreeSet<Device>,
+        /// Those on which ovs-vswitchd acts by it: they have an ingress qdisc, where tc rules can stand.
+        in_force: BTreeSet<Device>,
     },
     /// The driver of a VF.
     Driver {
@@ -235,6 +237,18 @@ impl<'de> Deserialize<'de> for Device {
 }
 
 impl Step {
+    /// The VF that has to be there for the statement to mean anything: what hangs on a VF goes with it.
+    pub fn hangs_on(&self) -> Option<Vf> {
+        match self {
+            Self::VfAttributes { vf, .. } | Self::Driver { vf, .. } => Some(*vf),
+            Self::TcOffload { device, .. } | Self::Up { device, .. } => match device {
+                Device::Representor(vf) | Device::Vf(vf) => Some(*vf),
+                Device::Uplink(_) => None,
+            },
+            _ => None,
+        }
+    }
+
     /// What the statement is about. Two statements with one subject are about the same thing.
     pub fn subject(&self) -> String {
         match self {
@@ -267,9 +281,13 @@ impl Step {
             Self::Bridge { exists: false, .. } => "absent".to_owned(),
             Self::Bridge { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
             Self::Bridge { ports, .. } => format!("with {}", listed(ports)),
-            Self::HwOffload { value, in_force, .. } => {
-                let force = if *in_force { "in force" } else { "not in force" };
-                format!("{}, {force}", or_none(value.clone()))
+            Self::HwOffload { value, ports, in_force, .. } => {
+                let value = or_none(value.clone());
+                match in_force.len() {
+                    0 => format!("{value}, not in force"),
+                    all if all == ports.len() => format!("{value}, in force"),
+                    _ => format!("{value}, in force on {}", listed(in_force)),
+                }
             }
             Self::Driver { driver, .. } => or_none(driver.as_ref().map(ToString::to_string)),
             Self::Kernel { device, .. } => or_none(device.as_ref().map(|device| {
@@ -297,23 +315,23 @@ impl fmt::Display for Step {
 
 /// `0000:43:00.0 uplink, vf 0-7`: ports by PF, consecutive VFs as a range.
 fn listed(ports: &BTreeSet<Device>) -> String {
-    let mut parts: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     let mut vfs: Vec<Vf> = Vec::new();
     for port in ports {
         match port {
-            Device::Uplink(pf) => parts.push(format!("{pf} uplink")),
+            Device::Uplink(pf) => texts.push(format!("{pf} uplink")),
             Device::Representor(vf) | Device::Vf(vf) => vfs.push(*vf),
         }
     }
     let consecutive = |a: &Vf, b: &Vf| a.pf == b.pf && a.index.get() + 1 == b.index.get();
     for run in vfs.chunk_by(consecutive) {
         match run {
-            [only] => parts.push(format!("{} vf {}", only.pf, only.index)),
-            [first, .., last] => parts.push(format!("{} vf {}-{}", first.pf, first.index, last.index)),
+            [only] => texts.push(format!("{} vf {}", only.pf, only.index)),
+            [first, .., last] => texts.push(format!("{} vf {}-{}", first.pf, first.index, last.index)),
             [] => {}
         }
     }
-    parts.join(", ")
+    texts.join(", ")
 }
 
 #[cfg(test)]

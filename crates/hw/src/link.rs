@@ -121,6 +121,11 @@ pub trait Links: Send + Sync {
     /// (`netdev_tc_init_flow_api` in OVS's `lib/netdev-offload-tc.c`).
     async fn with_ingress_qdisc(&self) -> Result<BTreeSet<IfIndex>>;
 
+    /// Removes the ingress or clsact qdisc of the device, and the filters on it with it.
+    ///
+    /// ovs-vswitchd 3.1.0 leaves its own behind when a port goes.
+    async fn remove_ingress_qdisc(&self, link: IfIndex) -> Result<()>;
+
     /// The network device of the PCI function `parent` that is no port of a switch (a VF's own), or
     /// of a PF (its uplink): awaited until it exists and udev has done with it.
     ///

@@ -115,6 +115,16 @@ impl Guest {
         self.run("udevadm", &["settle"]);
     }
 
+    /// Has a VF probed anew, so that it takes the MAC that it was given.
+    pub(crate) fn rebind(&self, pf: &str, index: u16) {
+        let function = fs::read_link(format!("/sys/bus/pci/devices/{pf}/virtfn{index}")).unwrap();
+        let function = function.file_name().unwrap().to_str().unwrap();
+        for file in ["unbind", "bind"] {
+            fs::write(format!("/sys/bus/pci/drivers/mlx5_core/{file}"), function).unwrap();
+        }
+        self.run("udevadm", &["settle"]);
+    }
+
     /// Sets a knob of the pretend card until the value returned is dropped.
     pub(crate) fn knob(&self, name: &str, value: &str) -> Knob {
         let path = PathBuf::from(format!("/sys/module/labcx/parameters/{name}"));

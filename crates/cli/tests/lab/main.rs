@@ -211,6 +211,7 @@ fn vfs_that_others_made_are_taken_over_and_given_back() {
     let card = Guest::pf(VFS_8);
     guest.set_vfs(&card, 2);
     guest.run("ip", &["link", "set", &guest.uplink(&card), "vf", "0", "mac", "02:00:00:00:00:01"]);
+    guest.rebind(&card, 0);
     let before = State::of(&guest);
     guest.write_host_file(&host_file("none", "none"));
     guest.vdpa(&["setup"]).succeeds();

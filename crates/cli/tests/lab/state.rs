@@ -23,6 +23,8 @@ impl State {
         add("addresses and routes", guest.run("ip", &["route", "show", "table", "all"]));
         add("qdiscs", qdiscs(guest));
         add("OVSDB", ovsdb(guest));
+        // The netlink family is not there before its module is.
+        guest.run("modprobe", &["vdpa"]);
         add("vDPA devices", guest.run("vdpa", &["-j", "dev", "show"]));
         add("processes", processes());
         add("units", guest.run("systemctl", &["list-units", "--all", "--plain", "--no-legend", "vdpa-*"]));
@@ -61,6 +63,9 @@ fn links(guest: &Guest) -> String {
     for link in &mut links {
         if let Some(link) = link.as_object_mut() {
             link.remove("ifindex");
+            // A device that was up once keeps what stands for "no queue" in its place of "no operation"
+            // (`attach_one_default_qdisc` in net/sched/sch_generic.c); nobody can take that back.
+            link.remove("qdisc");
         }
     }
     links.sort_by_key(|link| link["ifname"].to_string());
@@ -76,6 +81,7 @@ fn qdiscs(guest: &Guest) -> String {
             qdisc.remove("handle");
         }
     }
+    qdiscs.retain(|qdisc| qdisc["kind"] != "noqueue");
     let mut lines: Vec<String> = qdiscs.iter().map(ToString::to_string).collect();
     lines.sort();
     lines.join("\n")

@@ -57,6 +57,12 @@ impl Links for Machine {
         }))
     }
 
+    async fn remove_ingress_qdisc(&self, link: IfIndex) -> Result<()> {
+        let name = self.name(link)?;
+        self.operate("qdisc", &name, |state| kernel::remove_ingress_qdisc(state, link))
+            .map_err(refused(format!("remove the ingress qdisc of {name}")))
+    }
+
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
         let find = |state: &State| {
             let role = match state.functions.get(&parent)?.role {

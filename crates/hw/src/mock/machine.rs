@@ -24,7 +24,10 @@ pub type Watcher = Arc<dyn Fn() + Send + Sync>;
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("state", &self.state).field("pace", &self.pace).finish_non_exhaustive()
+        f.debug_struct("Machine")
+            .field("state", &self.state)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
     }
 }
 

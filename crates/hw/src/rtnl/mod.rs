@@ -204,6 +204,12 @@ impl Links for RtnlLinks {
         Ok(links)
     }
 
+    async fn remove_ingress_qdisc(&self, link: IfIndex) -> Result<()> {
+        self.change(link, qdisc::remove_ingress(link), |name| format!("remove the ingress qdisc of {name}"))
+            .await?;
+        Ok(())
+    }
+
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
         self.await_netdev(parent, limit).await
     }
@@ -233,12 +239,21 @@ impl RtnlLinks {
 mod qdisc {
     use vdpa_netlink::Malformed;
 
-    use super::wire::Message;
+    use super::wire::{Message, RTM_DELQDISC};
     use crate::nouns::IfIndex;
 
     /// The length of `struct tcmsg`.
     pub(super) const HEADER: usize = 20;
     const TCA_KIND: u16 = 1;
+
+    /// `TC_H_INGRESS`, which is `TC_H_CLSACT` too: the parent of both qdiscs (`pkt_sched.h`).
+    const TC_H_INGRESS: u32 = 0xffff_fff1;
+
+    /// `tc qdisc del dev … ingress`: a `struct tcmsg` of family, device, handle, parent and info.
+    pub(super) fn remove_ingress(link: IfIndex) -> Message {
+        let words = [0, link.0, TC_H_INGRESS & 0xffff_0000, TC_H_INGRESS, 0];
+        Message { kind: RTM_DELQDISC, body: words.iter().flat_map(|word| word.to_ne_bytes()).collect() }
+    }
 
     /// The device of the message, if it tells of a qdisc where filters for incoming packets can stand.
     pub(super) fn ingress_of(message: &Message) -> Result<Option<IfIndex>, Malformed> {

@@ -158,6 +158,7 @@ async fn converse(
     header.flags = NLM_F_REQUEST | flags;
     let request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(request));
     let broken = || Error::io(intent.to_owned(), io::ErrorKind::BrokenPipe.into());
+    let _waiting = tracing::debug_span!("rtnetlink.request", waits_for = "kernel", intent);
     let mut answer = requests.request(request, SocketAddr::new(0, 0)).map_err(|_| broken())?;
     let (mut messages, mut whole) = (Vec::new(), true);
     loop {

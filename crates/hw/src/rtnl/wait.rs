@@ -33,6 +33,7 @@ impl RtnlLinks {
         loop {
             let records = self.look().await?;
             let mut found = own_netdev(&records, parent).map(|link| link.index);
+            let waiting = tracing::debug_span!("rtnetlink.await_netdev", waits_for = "kernel", %parent);
             while found.is_none() {
                 match timeout_at(deadline, news.recv()).await {
                     Ok(Ok(News::Link(record))) if is_own(&record.link, parent) => {
@@ -44,6 +45,7 @@ impl RtnlLinks {
                     Err(_) => return Err(self.no_netdev(parent, limit).await),
                 }
             }
+            drop(waiting);
             let Some(index) = found else { continue };
             match self.await_udev(&[index], deadline, limit).await {
                 Err(Error::NoLink(_)) => continue, // replaced meanwhile
@@ -76,6 +78,7 @@ impl RtnlLinks {
         if !waiting.is_empty() {
             self.all_exist(&waiting).await?;
         }
+        let _waiting = tracing::debug_span!("udev.await", waits_for = "udev", devices = waiting.len());
         while !waiting.is_empty() {
             tokio::select! {
                 change = changes.recv() => match change {

@@ -16,6 +16,7 @@ pub(super) const RTM_GETLINK: u16 = 18;
 pub(super) const RTM_SETLINK: u16 = 19;
 pub(super) const RTM_GETADDR: u16 = 22;
 pub(super) const RTM_GETROUTE: u16 = 26;
+pub(super) const RTM_DELQDISC: u16 = 37;
 pub(super) const RTM_GETQDISC: u16 = 38;
 
 /// `AF_UNSPEC`.

@@ -11,7 +11,7 @@ use vdpa_netlink::Refusal;
 use super::{Coming, State};
 
 pub use eswitch::set_eswitch_mode;
-pub use netdev::{set_ovs_ports, set_tc_offload, set_up, set_vf};
+pub use netdev::{remove_ingress_qdisc, set_ovs_ports, set_tc_offload, set_up, set_vf};
 pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
 
 /// The result of an operation on the machine.

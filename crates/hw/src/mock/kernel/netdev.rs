@@ -43,12 +43,22 @@ pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<boo
 
 /// What ovs-vswitchd does to network devices that become, or cease to be, its ports.
 ///
-/// `ports` are the names of all of them; `offload` says whether hw-offload is in force.
+/// `ports` are the names of all of them; `offload` says whether hw-offload is in force. The ingress qdisc that
+/// it puts on a port stays when the port goes (seen with 3.1.0).
 pub fn set_ovs_ports(state: &mut State, ports: &[String], offload: bool) {
     for netdev in state.netdevs.values_mut() {
         netdev.ovs_port = ports.iter().any(|port| port == netdev.name.as_str());
-        netdev.ingress_qdisc = netdev.ovs_port && offload;
+        netdev.ingress_qdisc |= netdev.ovs_port && offload;
     }
+}
+
+/// `tc qdisc del … ingress`: EINVAL where there is none (`tc_get_qdisc` in `net/sched/sch_api.c`).
+pub fn remove_ingress_qdisc(state: &mut State, link: IfIndex) -> Outcome {
+    let netdev = state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?;
+    if !std::mem::take(&mut netdev.ingress_qdisc) {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(())
 }
 
 /// Stands for the random MAC that a driver gives a VF without one: the same each time, so that a simulated
