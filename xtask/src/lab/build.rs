@@ -5,7 +5,7 @@
 //! | tools | Debian packages: the emulator, kernel, compilers | a directory tree |
 //! | root | Debian packages: the guest's system | `root.tar` |
 //! | programs | the kernel modules and DPDK programs, compiled in tools | `modules/`, `bin/`, `lib/` |
-//! | image | root, programs and `lab/guest` | `root.img`, `initrd`, `vmlinuz` |
+//! | image | root, programs, `lab/guest` and `lab/baseline` | `root.img`, `initrd`, `vmlinuz` |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,37 +32,57 @@ pub(crate) struct Lab {
     pub(crate) image: PathBuf,
 }
 
+/// The key of each part, as the lab's sources are now.
+struct Keys {
+    tools: String,
+    root: String,
+    programs: String,
+    image: String,
+}
+
+impl Keys {
+    fn of_sources() -> Result<Self> {
+        let lab = workspace::lab();
+        let build = |name: &str| lab.join("build").join(name);
+        let tools = recipe::key(&[build("tools.packages"), build("apt.preferences")], &[])?;
+        let root = recipe::key(&[build("guest.packages"), build("apt.preferences")], &[])?;
+        let programs = recipe::key(&[build("compile.sh"), lab.join("card"), lab.join("dpdk")], &[&tools])?;
+        let image_sources = [build("image.sh"), lab.join("guest"), lab.join("baseline")];
+        let image = recipe::key(&image_sources, &[&root, &programs])?;
+        Ok(Self { tools, root, programs, image })
+    }
+}
+
 impl Lab {
     /// Finds the lab in the cache, making what is missing.
     pub(crate) async fn ready() -> Result<Self> {
         let cache = Cache::of_this_user()?;
-        let lab = workspace::lab();
-        let build = lab.join("build");
-        let path = |name: &str| build.join(name);
-
-        let tools_key = recipe::key(&[&path("tools.packages"), &path("apt.preferences")], &[])?;
-        let tools = match cache.part("tools", &tools_key).await? {
+        let keys = Keys::of_sources()?;
+        let tools = match cache.part("tools", &keys.tools).await? {
             Part::Finished(tools) => tools,
             Part::Missing(part) => make_tools(part).await?,
-        }
-        .join("tree");
-        let root_key = recipe::key(&[&path("guest.packages"), &path("apt.preferences")], &[])?;
-        let root = match cache.part("root", &root_key).await? {
+        };
+        let tools = tools.join("tree");
+        let root = match cache.part("root", &keys.root).await? {
             Part::Finished(root) => root,
             Part::Missing(part) => make_root(part).await?,
         };
-        let programs_key =
-            recipe::key(&[&path("compile.sh"), &lab.join("card"), &lab.join("dpdk")], &[&tools_key])?;
-        let programs = match cache.part("programs", &programs_key).await? {
+        let programs = match cache.part("programs", &keys.programs).await? {
             Part::Finished(programs) => programs,
             Part::Missing(part) => make_programs(part, &tools).await?,
         };
-        let image_key = recipe::key(&[&path("image.sh"), &lab.join("guest")], &[&root_key, &programs_key])?;
-        let image = match cache.part("image", &image_key).await? {
+        let image = match cache.part("image", &keys.image).await? {
             Part::Finished(image) => image,
             Part::Missing(part) => make_image(part, &tools, &root, &programs).await?,
         };
         Ok(Self { tools, image })
+    }
+
+    /// Removes from the cache what this tree's lab is not made of.
+    pub(crate) async fn clean() -> Result<()> {
+        let Keys { tools, root, programs, image } = Keys::of_sources()?;
+        let current = [("tools", tools), ("root", root), ("programs", programs), ("image", image)];
+        Cache::of_this_user()?.keep_only(&current).await
     }
 }
 

@@ -77,6 +77,28 @@ impl Cache {
         Ok(Part::Missing(Unfinished { directory, finished, _lock: lock }))
     }
 
+    /// Removes every other part of these names. One that is being made is left alone.
+    pub(crate) async fn keep_only(&self, parts: &[(&str, String)]) -> Result<()> {
+        let cannot = || format!("cannot read {}", self.root.display());
+        for entry in fs::read_dir(&self.root).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let file = entry.file_name();
+            let Some(file) = file.to_str() else { continue };
+            let whole = file.trim_end_matches(".lock").trim_end_matches(".unfinished");
+            let Some((name, key)) = whole.split_once('-') else { continue };
+            if !parts.iter().any(|(part, _)| *part == name) || parts.iter().any(|(_, wanted)| wanted == key) {
+                continue;
+            }
+            let lock = self.root.join(format!("{name}-{key}.lock"));
+            if File::create(&lock).is_ok_and(|lock| lock.try_lock().is_ok()) {
+                sandbox::remove(&self.root.join(format!("{name}-{key}"))).await?;
+                sandbox::remove(&self.root.join(format!("{name}-{key}.unfinished"))).await?;
+                let _ = fs::remove_file(lock);
+            }
+        }
+        Ok(())
+    }
+
     async fn lock(&self, name: &str, key: &str) -> Result<File> {
         let path = self.root.join(format!("{name}-{key}.lock"));
         let cannot = || format!("cannot lock {}", path.display());
@@ -111,7 +133,19 @@ impl Unfinished {
         fs::rename(&self.directory, &self.finished).with_context(|| {
             format!("cannot rename {} to {}", self.directory.display(), self.finished.display())
         })?;
-        Ok(self.finished)
+        Ok(self.finished.clone())
+    }
+}
+
+impl Drop for Unfinished {
+    /// After a failure or an interruption; whoever fills the directory may need a moment to die.
+    fn drop(&mut self) {
+        for _ in 0..20 {
+            if !self.directory.exists() || fs::remove_dir_all(&self.directory).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
@@ -138,14 +172,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_interrupted_build_left_is_not_taken_for_whole() {
+    async fn an_interrupted_build_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().join("cache")).unwrap();
         let part = missing(&cache).await;
         fs::write(part.directory.join("file"), "half").unwrap();
+        let place = part.directory.clone();
         drop(part);
+        assert!(!place.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_build_left_is_not_taken_for_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().join("cache")).unwrap();
+        let left = cache.root().join("thing-k.unfinished");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("file"), "half").unwrap();
         let part = missing(&cache).await;
         assert!(!part.directory.join("file").exists());
+    }
+
+    #[tokio::test]
+    async fn cleaning_keeps_what_is_wanted_and_what_is_being_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().join("cache")).unwrap();
+        for key in ["old", "new"] {
+            let Part::Missing(part) = cache.part("thing", key).await.unwrap() else {
+                panic!("there already")
+            };
+            part.finish().unwrap();
+        }
+        fs::create_dir(cache.root().join("up-lab")).unwrap();
+        let Part::Missing(being_made) = cache.part("thing", "later").await.unwrap() else {
+            panic!("there already")
+        };
+        cache.keep_only(&[("thing", "new".to_owned())]).await.unwrap();
+        assert!(being_made.directory.exists());
+        let left = ["thing-old", "thing-new", "up-lab"].map(|name| cache.root().join(name).exists());
+        assert_eq!(left, [false, true, true]);
     }
 
     #[tokio::test]

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     },
     /// List the VMs that are up
     List,
+    /// Remove from the cache what this tree's lab is not made of
+    Clean,
 }
 
 /// Does it.
@@ -63,6 +65,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
             return run_job(&Instance::named(&name)?, &job).await;
         }
         Command::Down { name } => Instance::named(&name)?.down().await?,
+        Command::Clean => Lab::clean().await?,
         Command::List => {
             for instance in Instance::all_up()? {
                 println!("{}  {}", instance.name(), instance.share()?.directory().display());

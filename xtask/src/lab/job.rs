@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// What the host waits on top of twice a job's own limit. It is the guest who kills the job, by its own clock, which
 /// stands still while the host has no time for the VM.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// A command to run in the guest as root, in `/root`.
 #[derive(Debug, Clone)]

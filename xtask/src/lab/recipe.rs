@@ -25,14 +25,14 @@ pub(crate) fn packages(list: &Path) -> Result<Vec<String>> {
 }
 
 /// A key over files and directories (with the names and contents of all that is below them) and other keys.
-pub(crate) fn key(inputs: &[&Path], of: &[&str]) -> Result<String> {
+pub(crate) fn key(inputs: &[impl AsRef<Path>], of: &[&str]) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("layout {LAYOUT} {RELEASE} {}\n", std::env::consts::ARCH));
     for other in of {
         hash.update(format!("key {other}\n"));
     }
     for input in inputs {
-        add(&mut hash, input, input)?;
+        add(&mut hash, input.as_ref(), input.as_ref())?;
     }
     let digest = hash.finalize();
     let (start, _) = digest.split_first_chunk().context("a digest of less than eight bytes")?;
