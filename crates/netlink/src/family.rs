@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use netlink_sys::Socket;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use crate::attributes::{Attributes, Malformed};
 use crate::wire::{self, Body, Frames};
@@ -121,10 +122,13 @@ impl Family {
     /// Its number, version and multicast groups; [`Error::NoFamily`] where the kernel lacks it.
     pub async fn info(&self) -> Result<FamilyInfo, Error> {
         let intent = format!("look for the family {}", self.name);
+        let waiting =
+            tracing::debug_span!("netlink.request", waits_for = "kernel", family = self.name, intent);
         on_a_thread(intent.clone(), DEFAULT_LIMIT, {
             let name = self.name;
             move |deadline| Conversation::open(&intent, deadline)?.family(name)
         })
+        .instrument(waiting)
         .await
     }
 
@@ -156,7 +160,8 @@ impl Family {
         if attributes.is_too_long() {
             return Err(Error::TooLong { intent });
         }
-        tracing::debug!(family = name, command, intent, "netlink request");
+        let waiting =
+            tracing::debug_span!("netlink.request", waits_for = "kernel", family = name, command, intent);
         on_a_thread(intent.clone(), limit, move |deadline| {
             let mut conversation = Conversation::open(&intent, deadline)?;
             let info = conversation.family(name)?;
@@ -168,6 +173,7 @@ impl Family {
             }
             Err(Error::Unsteady { intent, attempts: DUMP_ATTEMPTS })
         })
+        .instrument(waiting)
         .await
     }
 }

@@ -49,7 +49,7 @@ impl Virsh {
     }
 
     async fn run(&self, doing: &str, arguments: &[&str], input: Option<&str>) -> Result<String> {
-        tracing::debug!(uri = self.uri, ?arguments, "virsh");
+        let _waiting = tracing::debug_span!("virsh", waits_for = "libvirt", uri = self.uri, ?arguments);
         match tokio::time::timeout(self.limit, self.output(arguments, input)).await {
             Err(_) => Err(Error::TimedOut { doing: doing.to_owned(), limit: self.limit }),
             Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {

@@ -30,7 +30,8 @@ pub(super) async fn until(
         if enough(&seen) {
             return Ok(seen);
         }
-        tracing::debug!(%device, ?seen, "waiting for representors");
+        let _waiting =
+            tracing::debug_span!("eswitch.await_representors", waits_for = "kernel", %device, ?seen);
         if tokio::time::timeout_at(deadline, announcement(&mut ports, &mut links)).await.is_err() {
             return Ok(seen);
         }

@@ -57,7 +57,8 @@ impl Attributes for Sysfs {
     fn write(&self, attribute: &Path, text: &str) -> Result<(), Failed> {
         // Neither created nor truncated: sysfs has no use for either.
         let mut file = OpenOptions::new().write(true).open(attribute).map_err(Failed::Open)?;
-        tracing::debug!(attribute = %attribute.display(), text, "write");
+        let attribute = attribute.display();
+        let _waiting = tracing::debug_span!("sysfs.write", waits_for = "kernel", %attribute, text).entered();
         file.write_all(text.as_bytes()).map_err(Failed::Write)
     }
 }

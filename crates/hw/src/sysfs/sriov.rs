@@ -39,6 +39,7 @@ impl SysfsPci {
             Ok(written) => written?,
             Err(_) => return Err(timeout(self.present(pf).await?, ", and the kernel is still at work")),
         }
+        let _waiting = tracing::debug_span!("pci.await_vfs", waits_for = "kernel", %pf, count);
         loop {
             let present = self.present(pf).await?;
             if present == usize::from(count) {

@@ -122,7 +122,8 @@ impl Ovsdb {
         match &*slot {
             Some(rpc) if rpc.is_connected() => Ok(rpc.clone()),
             _ => {
-                let span = tracing::debug_span!("ovsdb.connect", socket = %self.socket.display());
+                let span =
+                    tracing::debug_span!("ovsdb.connect", waits_for = "ovs", socket = %self.socket.display());
                 let rpc = Arc::new(Rpc::connect(&self.socket, self.limits.call).instrument(span).await?);
                 *slot = Some(rpc.clone());
                 Ok(rpc)
@@ -148,7 +149,12 @@ impl Ovsdb {
         if write {
             self.writes.fetch_add(1, Ordering::Relaxed);
         }
-        let span = tracing::debug_span!("ovsdb.transact", operations = txn.operations().len(), write);
+        let span = tracing::debug_span!(
+            "ovsdb.transact",
+            waits_for = "ovs",
+            operations = txn.operations().len(),
+            write
+        );
         rpc.transact(txn, limit).instrument(span).await
     }
 
@@ -212,7 +218,12 @@ impl Ovsdb {
         for uuid in interfaces {
             txn.select("Interface", vec![Condition::equal("_uuid", *uuid)], INTERFACE_COLUMNS);
         }
-        let span = tracing::debug_span!("ovsdb.wait_applied", next_cfg, interfaces = interfaces.len());
+        let span = tracing::debug_span!(
+            "ovsdb.wait_applied",
+            waits_for = "ovs",
+            next_cfg,
+            interfaces = interfaces.len()
+        );
         match self.read(&txn, limit + self.limits.call).instrument(span).await {
             Ok(results) => results.iter().flat_map(|result| &result.rows).map(InterfaceRow::read).collect(),
             Err(Error::Op { index: 0, kind: ErrorKind::TimedOut, .. }) => {

@@ -113,10 +113,12 @@ impl DpdkVdpa for DpdkHost {
         }
         home.create(spec, self.settings.group)?;
         let Settings { supervisor, limits, launcher, .. } = &self.settings;
+        let waiting = tracing::debug_span!("dpdk.start", waits_for = "dpdk", %vf);
         let started = match launcher {
             Launcher::Systemd => systemd::start(supervisor, vf, &home, limits.start, limits.stop).await,
             Launcher::Detached => detached::start(supervisor, vf, &home, limits.start + limits.answer).await,
         };
+        drop(waiting);
         let instance = match started {
             Ok(()) => self.observe(vf).await?.filter(Instance::is_ready).ok_or_else(|| Error::NotStarted {
                 vf,
