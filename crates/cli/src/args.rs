@@ -96,7 +96,7 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
     /// Work on a simulated host (the reference document's host 105), kept in DIR between commands
-    /// [default DIR: $XDG_STATE_HOME/vdpa/simulated].
+    /// [default DIR: `$XDG_STATE_HOME/vdpa/simulated`].
     #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     #[allow(clippy::option_option, reason = "absent, without a value and with one are three things")]
     pub simulate: Option<Option<PathBuf>>,

@@ -8,8 +8,9 @@ use crate::args::{Cli, Command, Common};
 use crate::engine::{Failure, Run, Stop};
 use crate::error::Error;
 use crate::host::{Access, Host, SimulatedHost, real};
+use crate::lock::Lock;
 use crate::receipt::Drawer;
-use crate::report::{Outcome, Output};
+use crate::report::{Outcome, Output, Standing};
 
 mod plan;
 mod setup;
@@ -54,6 +55,20 @@ pub async fn run(cli: Cli) -> ExitCode {
     ExitCode::from(outcome.exit_code)
 }
 
+/// Says what is wrong with the flags, or what they ask to be told (`--help`); with `--json`, in a document like any
+/// other.
+pub fn not_understood(error: &clap::Error) -> ExitCode {
+    let json = error.use_stderr() && std::env::args_os().any(|argument| argument == "--json");
+    if json {
+        let outcome = Outcome::not_understood(error);
+        Output::new(true, false).document(&outcome);
+        return ExitCode::from(outcome.exit_code);
+    }
+    // A reader that has gone away is no reason to fail.
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 impl Session {
     /// The simulated host, if one is asked for.
     fn simulation(&self) -> Result<Option<SimulatedHost>, Error> {
@@ -73,8 +88,13 @@ impl Session {
         }
     }
 
-    fn run<'a>(&'a self, host: &'a Host) -> Run<'a> {
-        Run { host, report: &self.output, stop: &self.stop }
+    fn run<'a>(&'a self, host: &'a Host, lock: &'a Lock) -> Run<'a> {
+        Run { host, lock, report: &self.output, stop: &self.stop }
+    }
+
+    /// The host's lock: whoever changes the host takes it before it looks at the host and its receipt.
+    fn lock(&self) -> Result<Lock, Error> {
+        Lock::take(&self.run_directory())
     }
 
     fn is_simulated(&self) -> bool {
@@ -84,6 +104,11 @@ impl Session {
     /// Where the receipt is: it says how the host is reached.
     fn drawer(&self) -> Drawer {
         Drawer::new(&self.run_directory())
+    }
+
+    /// What the receipt says of the host, for programs.
+    fn standing(&self) -> Result<Option<Standing>, Error> {
+        Ok(self.drawer().open()?.as_ref().map(Standing::from))
     }
 
     fn run_directory(&self) -> PathBuf {

@@ -21,7 +21,7 @@ use crate::view::View;
 
 /// How long a bind may take until the VF's network device is there, named by udev: a driver's probe
 /// takes up to some seconds, and many VFs share the machine.
-const NETDEV_LIMIT: Duration = Duration::from_secs(60);
+const NETDEV_LIMIT: Duration = Duration::from_mins(1);
 
 /// Seconds after which QEMU tries again to reach a datapath that went away.
 const RECONNECT: Option<u32> = Some(2);
@@ -56,7 +56,7 @@ pub async fn enforce(
         told(step, began, result).await
     }));
     let together = async {
-        let Some((first, rest)) = switch.split_first() else { return None };
+        let (first, rest) = switch.split_first()?;
         let result = enforce_switch(host, view, &switch, report).await;
         for step in rest.iter().filter(|_| result.is_ok()) {
             report.done(step, began.elapsed());

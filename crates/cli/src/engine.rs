@@ -10,7 +10,7 @@
 //! once more forwards those that still do not hold: what hangs on a VF or an uplink that went and came
 //! back can only be brought back after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::enforce::{await_devices, enforce};
 use crate::error::Error;
 use crate::host::Host;
+use crate::lock::Lock;
 use crate::plan::{Change, compare};
 use crate::receipt::{Befores, Drawer, Phase, Receipt};
 use crate::report::Report;
@@ -50,6 +51,15 @@ pub struct Remains {
     pub now: Option<Step>,
     /// Why, where an attempt failed.
     pub why: Option<String>,
+}
+
+impl Remains {
+    /// `subject: now, was before (why)`.
+    pub fn described(&self) -> String {
+        let now = self.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+        let why = self.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{}: {now}, was {}{why}", self.before.subject(), self.before.value())
+    }
 }
 
 /// What came of bringing the host back.
@@ -88,6 +98,8 @@ impl From<Error> for Failure {
 pub struct Run<'a> {
     /// The host.
     pub host: &'a Host,
+    /// The host's lock, taken before anything was read that a run before may still have been changing.
+    pub lock: &'a Lock,
     /// Who is told.
     pub report: &'a dyn Report,
     /// Whether the user wants it to stop.
@@ -113,11 +125,19 @@ impl Run<'_> {
             return Err(error.into());
         }
         self.report.restoring(&error);
-        let restored = self.restore(&receipt.stages, befores).await;
+        let restored = self.restore(&receipt.all_stages(), befores).await;
         Err(Failure { error, restored: Some(restored) })
     }
 
     async fn stages(&self, receipt: &mut Receipt, begun: &mut bool) -> Result<(), Error> {
+        if !receipt.obsolete.is_empty() {
+            self.drawer().write(receipt)?;
+            *begun = true;
+            let back = self.restore(&receipt.obsolete, &receipt.initial_of(&receipt.obsolete)).await;
+            if !back.is_complete() {
+                return Err(Error::Unverified(back.remains.iter().map(Remains::described).collect()));
+            }
+        }
         for stage in &receipt.stages {
             if self.stop.is_requested() {
                 return Err(Error::Interrupted);
@@ -141,7 +161,7 @@ impl Run<'_> {
             }
         }
         self.verify(receipt).await?;
-        receipt.phase = Phase::Applied;
+        receipt.finish();
         self.drawer().write(receipt)
     }
 
@@ -155,9 +175,10 @@ impl Run<'_> {
     /// Brings back what `befores` says of the subjects of `stages`; goes on past errors.
     pub async fn restore(&self, stages: &[Vec<Step>], befores: &Befores) -> Restored {
         let before = |step: &Step| befores.get(&step.subject()).cloned().flatten();
-        let stages: Vec<Vec<Step>> = stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
+        let mut stages: Vec<Vec<Step>> = stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
+        stages.extend(besides(&stages, befores));
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
-        let mut touched = std::collections::BTreeSet::new();
+        let mut touched = BTreeSet::new();
         let passes = stages.iter().rev().map(|stage| (false, stage)).chain(stages.iter().map(|stage| (true, stage)));
         for (forwards, stage) in passes {
             if forwards {
@@ -196,7 +217,7 @@ impl Run<'_> {
     async fn remains(&self, stages: &[Vec<Step>], failed: &BTreeMap<String, String>) -> Vec<Remains> {
         let view = View::new(self.host);
         let mut remains = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for step in stages.iter().flatten().filter(|step| seen.insert(step.subject())) {
             let why = failed.get(&step.subject()).cloned();
             match compare(self.host, &view, std::slice::from_ref(step)).await.map(|mut changes| changes.remove(0)) {
@@ -209,6 +230,21 @@ impl Run<'_> {
         }
         remains
     }
+}
+
+/// What `befores` says besides of VFs that were there: their MACs, then their drivers, then their links.
+fn besides(stages: &[Vec<Step>], befores: &Befores) -> [Vec<Step>; 3] {
+    let spoken_of: BTreeSet<String> = stages.iter().flatten().map(Step::subject).collect();
+    let mut besides = [Vec::new(), Vec::new(), Vec::new()];
+    for step in befores.values().flatten().filter(|step| !spoken_of.contains(&step.subject())) {
+        match step {
+            Step::VfAttributes { .. } => besides[0].push(step.clone()),
+            Step::Driver { .. } => besides[1].push(step.clone()),
+            Step::Up { .. } => besides[2].push(step.clone()),
+            _ => {}
+        }
+    }
+    besides
 }
 
 /// `subject: now → wanted`.

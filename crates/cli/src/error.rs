@@ -187,8 +187,11 @@ impl Error {
             Self::Receipt { verb: "understand", path, .. } => {
                 return Some(format!("use the vdpa that wrote it, or move {} away and look after the host by hand", path.display()));
             }
+            Self::Run { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "run as root; on a simulated host, name a directory of yours: `--simulate=DIR`"
+            }
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
-            Self::Simulation { .. } => "name another file with `--simulate=FILE`, or remove this one to start anew",
+            Self::Simulation { .. } => "name another directory with `--simulate=DIR`, or remove the file to start anew",
             Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
             Self::Interrupted | Self::NotRestored => return None,
             Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
@@ -196,11 +199,11 @@ impl Error {
             Self::Hw(vdpa_hw::Error::Permission { .. }) | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => {
                 "run as root: `sudo vdpa setup`"
             }
-            Self::Hw(_) => return None,
+            Self::Hw(_) => "`dmesg` may say more, `vdpa status` shows what holds",
             Self::Eswitch(error) => return error.hint(),
             Self::Ovs(error) => error.hint()?,
             Self::Datapath(error) => error.hint()?,
-            Self::Vm(error) => return error.hint().map(Into::into),
+            Self::Vm(error) => return error.hint(),
         };
         Some(text.to_owned())
     }

@@ -1,6 +1,6 @@
 //! Guards: what must not be so before the first change is made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -55,38 +55,69 @@ impl fmt::Display for Objection {
     }
 }
 
-/// Asks every guard that the changes concern, but for those in `forced`.
+/// Asks every guard that the changes concern, but for those in `forced`. `made` are the statements that an earlier
+/// `setup` made true: what is as they say is ours.
 ///
 /// # Errors
 /// [`Error::Guarded`] with all objections; a layer's error where the host cannot be looked at.
-pub async fn ask(host: &Host, changes: &[Change], forced: &BTreeSet<Guard>) -> Result<(), Error> {
+pub async fn ask(host: &Host, changes: &[Change], made: &[&Step], forced: &BTreeSet<Guard>) -> Result<(), Error> {
     let view = View::new(host);
     let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
     let mut objections = Vec::new();
-    for pf in disturbed(&due) {
-        objections.extend(management_traffic(&view, host, pf).await?);
-        objections.extend(vfs_in_use(&view, host, pf).await?);
+    for (pf, disturbed) in disturbed(&due) {
+        objections.extend(management_traffic(&view, host, pf, &disturbed).await?);
+        objections.extend(vfs_in_use(&view, host, pf, &disturbed).await?);
     }
-    objections.extend(existing_vfs(&due));
+    objections.extend(existing_vfs(&due, made));
     objections.retain(|objection| !forced.contains(&objection.guard));
     if objections.is_empty() { Ok(()) } else { Err(Error::Guarded(objections)) }
 }
 
-/// The PFs whose network device or VFs a change takes away for a while or for good.
-fn disturbed(due: &[&Change]) -> BTreeSet<PciAddress> {
-    let pf = |change: &&Change| match change.wanted {
-        Step::Vfs { pf, .. } | Step::EswitchMode { pf, .. } => Some(pf),
-        Step::Driver { vf, .. } | Step::VfAttributes { vf, .. } if change.now.is_some() => Some(vf.pf),
-        _ => None,
-    };
-    due.iter().filter_map(pf).collect()
+/// What of a PF a change takes away for a while or for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Disturbed {
+    /// Its network device and all of its VFs.
+    Whole,
+    /// These VFs.
+    Vfs(BTreeSet<VfIndex>),
 }
 
-async fn management_traffic(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<Objection>, Error> {
+impl Disturbed {
+    fn concerns(&self, index: VfIndex) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Vfs(indexes) => indexes.contains(&index),
+        }
+    }
+}
+
+fn disturbed(due: &[&Change]) -> BTreeMap<PciAddress, Disturbed> {
+    let mut found: BTreeMap<PciAddress, Disturbed> = BTreeMap::new();
+    for change in due {
+        match change.wanted {
+            Step::Vfs { pf, .. } | Step::EswitchMode { pf, .. } => drop(found.insert(pf, Disturbed::Whole)),
+            Step::Driver { vf, .. } | Step::VfAttributes { vf, .. } if change.now.is_some() => {
+                if let Disturbed::Vfs(vfs) = found.entry(vf.pf).or_insert(Disturbed::Vfs(BTreeSet::new())) {
+                    vfs.insert(vf.index);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+async fn management_traffic(
+    view: &View<'_>,
+    host: &Host,
+    pf: PciAddress,
+    disturbed: &Disturbed,
+) -> Result<Vec<Objection>, Error> {
     let mut objections = Vec::new();
     let vfs = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.vfs.len());
-    let vfs = (0..u16::try_from(vfs).unwrap_or(u16::MAX)).map(|index| Device::Vf(vdpa_hw::Vf::new(pf, index)));
-    for device in std::iter::once(Device::Uplink(pf)).chain(vfs) {
+    let vfs = VfIndex::first(u16::try_from(vfs).unwrap_or(u16::MAX)).filter(|index| disturbed.concerns(*index));
+    let uplink = (*disturbed == Disturbed::Whole).then_some(Device::Uplink(pf));
+    for device in uplink.into_iter().chain(vfs.map(|index| Device::Vf(Vf { pf, index }))) {
         let Some(link) = view.link(device).await? else { continue };
         let uses = host.links.management_uses(link.index).await?;
         objections.extend(uses.into_iter().map(|found| Objection {
@@ -97,15 +128,22 @@ async fn management_traffic(view: &View<'_>, host: &Host, pf: PciAddress) -> Res
     Ok(objections)
 }
 
-async fn vfs_in_use(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<Objection>, Error> {
+async fn vfs_in_use(
+    view: &View<'_>,
+    host: &Host,
+    pf: PciAddress,
+    disturbed: &Disturbed,
+) -> Result<Vec<Objection>, Error> {
     let mut objections = Vec::new();
     let addresses = view.function(pf).await?.sriov().map(|sriov| sriov.vfs.clone()).unwrap_or_default();
-    if addresses.is_empty() {
+    let all = VfIndex::first(u16::try_from(addresses.len()).unwrap_or(u16::MAX)).zip(addresses);
+    let vfs: Vec<(VfIndex, PciAddress)> = all.filter(|(index, _)| disturbed.concerns(*index)).collect();
+    if vfs.is_empty() {
         return Ok(objections);
     }
-    let mut resources: Vec<Resource> = addresses.iter().copied().map(Resource::Pci).collect();
-    for index in VfIndex::first(u16::try_from(addresses.len()).unwrap_or(u16::MAX)) {
-        let vf = Vf { pf, index };
+    let mut resources: Vec<Resource> = vfs.iter().map(|(_, address)| Resource::Pci(*address)).collect();
+    for (index, _) in &vfs {
+        let vf = Vf { pf, index: *index };
         resources.push(Resource::Socket(host.dpdk.socket(vf)));
         resources.extend(host.kernel.char_device(&DeviceName::of_vf(vf), Duration::ZERO).await.ok().map(Resource::Device));
     }
@@ -118,7 +156,7 @@ async fn vfs_in_use(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<
         guard: Guard::VfInUse,
         why: format!("domain {} runs on {}", holder.domain, holder.resource),
     }));
-    for address in addresses {
+    for (_, address) in vfs {
         objections.extend(host.pci.holders(address).await?.into_iter().map(|holder| Objection {
             guard: Guard::VfInUse,
             why: format!(
@@ -132,8 +170,9 @@ async fn vfs_in_use(view: &View<'_>, host: &Host, pf: PciAddress) -> Result<Vec<
     Ok(objections)
 }
 
-fn existing_vfs(due: &[&Change]) -> Vec<Objection> {
+fn existing_vfs(due: &[&Change], made: &[&Step]) -> Vec<Objection> {
     let objection = |change: &&Change| match (&change.now, &change.wanted) {
+        (Some(now), _) if made.contains(&now) => None,
         (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => Some(Objection {
             guard: Guard::ExistingVfs,
             why: format!("{pf} has {now} VFs, which go before {wanted} are made"),

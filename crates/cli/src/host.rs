@@ -12,6 +12,7 @@ use vdpa_vm::Domains;
 
 use crate::error::Error;
 
+mod kept;
 mod real;
 mod service;
 mod simulated;

@@ -134,10 +134,8 @@ async fn resolve_nic(host: &Host, view: &View<'_>, nic: &Nic, file: &HostFile) -
         (None, None) => Err(Error::NoPermanentMac { pf, vf: vf.index }),
     };
     let needs_program = nic.vfs.iter().any(|vf| vf.datapath == Datapath::Dpdk);
-    let program = match needs_program {
-        true => host.dpdk_program(file.dpdk.program.as_deref())?,
-        false => PathBuf::new(),
-    };
+    let program =
+        if needs_program { host.dpdk_program(file.dpdk.program.as_deref())? } else { PathBuf::new() };
     let switchdev = view.eswitch(pf).await?.mode == Mode::Switchdev;
     Ok(ResolvedNic {
         pf,

@@ -8,9 +8,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vdpa_hw::{PciAddress, Vf};
 
 use crate::error::Error;
 use crate::host::Access;
+use crate::plan::Order;
 use crate::step::Step;
 
 /// The receipt's version; another one is not read.
@@ -28,9 +30,14 @@ pub struct Receipt {
     pub phase: Phase,
     /// How the host is reached.
     pub access: Access,
+    /// Which came first, VFs or eswitch; `None` where both were there before.
+    pub order: Option<Order>,
     /// The statements wanted, stage by stage.
     pub stages: Vec<Vec<Step>>,
-    /// How each of them read before the first `setup`: what `teardown` restores.
+    /// Statements of an earlier `setup` about subjects that nobody wants any more, until they are taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obsolete: Vec<Vec<Step>>,
+    /// How each subject read before the first `setup`: what `teardown` restores.
     pub initial: Befores,
 }
 
@@ -48,31 +55,75 @@ pub enum Phase {
 
 impl Receipt {
     /// A receipt for `stages` on a host that nothing was done to.
-    pub fn new(access: Access, stages: Vec<Vec<Step>>, initial: Befores) -> Self {
-        Self { version: VERSION, phase: Phase::Applying, access, stages, initial }
+    pub fn new(access: Access, order: Option<Order>, stages: Vec<Vec<Step>>) -> Self {
+        let (obsolete, initial) = (Vec::new(), Befores::new());
+        Self { version: VERSION, phase: Phase::Applying, access, order, stages, obsolete, initial }
     }
 
     /// The receipt for `stages` on a host that this one's were enforced on. What the first `setup` found stays
-    /// what `teardown` restores; `befores` speaks for subjects that are new. Statements of old about
-    /// subjects that nobody wants any more are taken back first, last ones first.
+    /// what `teardown` restores.
     #[must_use]
-    pub fn with(&self, access: Access, stages: Vec<Vec<Step>>, befores: &Befores) -> Self {
+    pub fn with(&self, access: Access, order: Option<Order>, stages: Vec<Vec<Step>>) -> Self {
         let kept: BTreeSet<String> = stages.iter().flatten().map(Step::subject).collect();
-        let left = |step: &Step| {
-            let subject = step.subject();
-            if kept.contains(&subject) { None } else { self.initial.get(&subject).cloned().flatten() }
-        };
-        let undone = self.stages.iter().rev().map(|stage| stage.iter().filter_map(left).collect::<Vec<_>>());
-        let undone: Vec<_> = undone.filter(|stage| !stage.is_empty()).collect();
-        let mut initial = befores.clone();
-        initial.extend(self.initial.clone());
-        Self { version: VERSION, phase: Phase::Applying, access, initial, stages: [undone, stages].concat() }
+        let counts: BTreeMap<PciAddress, u16> = stages.iter().flatten().filter_map(vf_count).collect();
+        // What hangs on a VF that is to go goes with it.
+        let goes = |vf: Vf| counts.get(&vf.pf).is_some_and(|count| vf.index.get() >= *count);
+        let is_left = |step: &&Step| !kept.contains(&step.subject()) && !step.hangs_on().is_some_and(goes);
+        let left = self.all_stages().into_iter().map(|stage| stage.iter().filter(is_left).cloned().collect());
+        let obsolete = left.filter(|stage: &Vec<Step>| !stage.is_empty()).collect();
+        Self { phase: Phase::Applying, access, order: order.or(self.order), stages, obsolete, ..self.clone() }
+    }
+
+    /// Takes `befores` for what was there at first, where nothing is known of that yet.
+    pub fn remember(&mut self, befores: Befores) {
+        for (subject, before) in befores {
+            let ours = before.as_ref().and_then(Step::hangs_on).is_some_and(|vf| self.was_not_there(vf));
+            self.initial.entry(subject).or_insert(if ours { None } else { before });
+        }
+    }
+
+    /// Whether `vf` did not exist before the first `setup`.
+    fn was_not_there(&self, vf: Vf) -> bool {
+        let count = self.initial.values().flatten().filter_map(vf_count).find(|(pf, _)| *pf == vf.pf);
+        count.is_some_and(|(_, count)| vf.index.get() >= count)
+    }
+
+    /// Notes that all is as it is wanted, and forgets what was taken back for good.
+    pub fn finish(&mut self) {
+        self.phase = Phase::Applied;
+        let forgotten: BTreeSet<String> = std::mem::take(&mut self.obsolete).iter().flatten().map(Step::subject).collect();
+        // A VF that was there at first comes back with `teardown`, and what hangs on it too.
+        self.initial.retain(|subject, before| {
+            !forgotten.contains(subject) || before.as_ref().is_some_and(|step| step.hangs_on().is_some())
+        });
     }
 
     /// What is wanted of each subject in the end: of two statements about one, the later.
     pub fn wanted(&self) -> Vec<&Step> {
         wanted(&self.stages)
     }
+
+    /// What `setup` is to make true: what is wanted, after what was there before where nobody wants it any more.
+    pub fn intended(&self) -> Vec<Step> {
+        let before = |step: &Step| self.initial.get(&step.subject()).cloned().flatten();
+        let back = self.obsolete.iter().rev().flatten().filter_map(before);
+        back.chain(self.wanted().into_iter().cloned()).collect()
+    }
+
+    /// How the subjects of `stages` read before the first `setup`.
+    pub fn initial_of(&self, stages: &[Vec<Step>]) -> Befores {
+        let subjects = stages.iter().flatten().map(Step::subject);
+        subjects.filter_map(|subject| self.initial.get(&subject).cloned().map(|before| (subject, before))).collect()
+    }
+
+    /// All stages in the order in which they were enforced.
+    pub fn all_stages(&self) -> Vec<Vec<Step>> {
+        [self.obsolete.clone(), self.stages.clone()].concat()
+    }
+}
+
+fn vf_count(step: &Step) -> Option<(PciAddress, u16)> {
+    if let Step::Vfs { pf, count } = step { Some((*pf, *count)) } else { None }
 }
 
 /// What is wanted of each subject in the end: of two statements about one, the later.
@@ -120,6 +171,7 @@ impl Drawer {
     /// # Errors
     /// [`Error::Receipt`] where it cannot be written; the one before is still there then.
     pub fn write(&self, receipt: &Receipt) -> Result<(), Error> {
+        let _span = tracing::debug_span!("receipt.write");
         let write = || -> std::io::Result<()> {
             let directory = self.path.parent().unwrap_or(Path::new("/"));
             std::fs::create_dir_all(directory)?;
@@ -157,7 +209,9 @@ mod tests {
         let pf = "0000:43:00.0".parse().unwrap();
         let (before, after) = (Step::Vfs { pf, count: 0 }, Step::Vfs { pf, count: 2 });
         let access = Access { ovsdb: "/run/db.sock".into(), libvirt: "qemu:///system".to_owned(), group: None };
-        Receipt::new(access, vec![vec![after.clone()]], Befores::from([(after.subject(), Some(before))]))
+        let mut receipt = Receipt::new(access, Some(Order::SwitchdevFirst), vec![vec![after.clone()]]);
+        receipt.remember(Befores::from([(after.subject(), Some(before))]));
+        receipt
     }
 
     #[test]

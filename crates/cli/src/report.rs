@@ -13,9 +13,11 @@ use crate::error::Error;
 use crate::plan::Change;
 use crate::step::Step;
 
+mod log;
 mod outcome;
 
-pub use outcome::{Outcome, Statement};
+pub use log::Log;
+pub use outcome::{Outcome, Standing, Statement};
 
 /// Who is told what the engine does while it does it.
 pub trait Report: Send + Sync {
@@ -62,8 +64,7 @@ impl Output {
         if let Ok(style) = ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}") {
             spinner.set_style(style);
         }
-        let prefix = if simulated { "[simulated] " } else { "" };
-        Self { json, prefix, spinner, notes: Mutex::default() }
+        Self { json, prefix: prefix(simulated), spinner, notes: Mutex::default() }
     }
 
     /// Whether the output is JSON.
@@ -74,9 +75,11 @@ impl Output {
     /// One line on standard output, for people.
     pub fn line(&self, text: impl std::fmt::Display) {
         if !self.json {
-            let prefix = self.prefix;
+            let (prefix, text) = (self.prefix, text.to_string());
+            let mut out = anstream::stdout();
+            let mut write = || text.lines().try_for_each(|line| writeln!(out, "{DIM}{prefix}{DIM:#}{line}"));
             // A reader that has gone away (`vdpa plan | head`) is no reason to stop half-way.
-            self.spinner.suspend(|| drop(writeln!(anstream::stdout(), "{DIM}{prefix}{DIM:#}{text}")));
+            self.spinner.suspend(|| drop(write()));
         }
     }
 
@@ -95,6 +98,7 @@ impl Output {
         match (changes.len() - due.len(), due.len()) {
             (0, _) => {}
             (held, 0) => self.line(format_args!("  {GREEN}all {held} statements hold{GREEN:#}")),
+            (1, _) => self.line(format_args!("  {DIM}and one statement that holds already{DIM:#}")),
             (held, _) => self.line(format_args!("  {DIM}and {held} statements that hold already{DIM:#}")),
         }
     }
@@ -126,18 +130,15 @@ impl Output {
         if let Some(restored) = restored {
             let back = restored.of - restored.remains.len();
             let state = if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
-            lines.push(format!("rolled back {back} of {} statements; {state}", restored.of));
+            lines.push(format!("rolled back {back} of {}; {state}", count(restored.of, "statement")));
             for remains in &restored.remains {
-                let now = remains.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
-                let why = remains.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-                let before = &remains.before;
-                lines.push(format!("  {RED}REMAINS{RED:#} {}: {now}, was {}{why}", before.subject(), before.value()));
+                lines.push(format!("  {RED}REMAINS{RED:#} {}", remains.described()));
             }
         }
         let resume = restored.is_some_and(|restored| !restored.is_complete());
         let hint = if resume { Some("remove what stands in the way, then `vdpa teardown` goes on".to_owned()) } else { error.hint() };
         lines.extend(hint.map(|hint| format!("{YELLOW}hint{YELLOW:#}: {hint}")));
-        for line in lines {
+        for line in lines.iter().flat_map(|text| text.lines()) {
             drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{line}", self.prefix));
         }
     }
@@ -207,10 +208,19 @@ impl Report for Output {
     }
 }
 
+fn prefix(simulated: bool) -> &'static str {
+    if simulated { "[simulated] " } else { "" }
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
         self.spinner.finish_and_clear();
     }
+}
+
+/// A number of things: `1 statement`, `3 statements`.
+pub fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A time with its unit: `12 ms`, `3.4 s`.

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use vdpa_hw::{MacAddress, Vf, VfIndex};
+
 use crate::config::HostFile;
+use crate::enforce::await_devices;
 use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
-use crate::lock::Lock;
 use crate::plan::{Change, Order, Resolved, compare, resolve};
-use crate::receipt::{Befores, Receipt, wanted};
-use crate::step::Step;
+use crate::receipt::{Befores, Phase, Receipt, wanted};
+use crate::step::{Device, Step};
 use crate::view::View;
 
 /// What `setup` came to.
@@ -32,30 +34,58 @@ pub async fn setup(
     access: &Access,
     forced: &BTreeSet<Guard>,
 ) -> Result<Done, Failure> {
-    let _lock = Lock::take(&run.host.run)?;
     let earlier = run.drawer().open()?;
+    if let Some(unfinished) = earlier.as_ref().filter(|receipt| receipt.phase != Phase::Applied) {
+        // What the one before had begun may still be on its way.
+        await_devices(run.host, &unfinished.all_stages().concat()).await;
+    }
     let resolved = resolve(run.host, file).await?;
     let orders: &[Order] =
         if resolved.has_choice() { &[Order::SwitchdevFirst, Order::VfsFirst] } else { &[Order::SwitchdevFirst] };
 
-    let before = changes(run.host, &resolved, orders[0]).await?;
+    let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
+    let (mut receipt, _) = attempt.receipt(orders[0]).await?;
+    let before = changes(run.host, &receipt.intended()).await?;
     run.report.planned(&before);
     if before.iter().all(Change::holds) {
+        receipt.finish();
+        // The one before was cut off after its last change, or the host file has changed and the host was so already.
+        if earlier.as_ref().is_some_and(|earlier| *earlier != receipt) {
+            run.drawer().write(&receipt)?;
+        }
         return Ok(Done { changed: false, statements: before });
     }
-    guard::ask(run.host, &before, forced).await?;
+    let made = earlier.as_ref().map(Receipt::wanted).unwrap_or_default();
+    guard::ask(run.host, &before, &made, forced).await?;
 
-    let attempt = Attempt { run, access, earlier: earlier.as_ref() };
     for (at, order) in orders.iter().enumerate() {
-        match attempt.apply(&resolved, *order).await {
-            Ok(()) => break,
+        match attempt.apply(*order).await {
+            Ok(()) if at > 0 => run.report.note(&format!("what works here: {order}")),
+            Ok(()) => {}
             Err(failure) if at + 1 < orders.len() && refused_switchdev(&failure) => {
                 run.report.note(&format!("{}; trying another order: {}", failure.error.flat(), orders[at + 1]));
+                continue;
             }
             Err(failure) => return Err(failure),
         }
+        break;
     }
-    Ok(Done { changed: true, statements: changes(run.host, &resolved, orders[0]).await? })
+    let wanted: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
+    Ok(Done { changed: true, statements: changes(run.host, &wanted).await? })
+}
+
+/// What `setup` would change of a host, and has changed of it before.
+///
+/// # Errors
+/// A layer's error where the host cannot be looked at.
+pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Result<Vec<Change>, Error> {
+    let stages = resolve(host, file).await?.stages(Order::SwitchdevFirst);
+    let access = Access::of(file, std::path::Path::new(""));
+    let receipt = match earlier {
+        Some(earlier) => earlier.with(access, None, stages),
+        None => Receipt::new(access, None, stages),
+    };
+    changes(host, &receipt.intended()).await
 }
 
 /// One try at an order.
@@ -63,16 +93,28 @@ struct Attempt<'a> {
     run: &'a Run<'a>,
     access: &'a Access,
     earlier: Option<&'a Receipt>,
+    resolved: &'a Resolved,
 }
 
 impl Attempt<'_> {
-    async fn apply(&self, resolved: &Resolved, order: Order) -> Result<(), Failure> {
-        let (host, stages) = (self.run.host, resolved.stages(order));
-        let befores = befores(host, &stages).await?;
-        let receipt = match self.earlier {
-            Some(earlier) => earlier.with(self.access.clone(), stages, &befores),
-            None => Receipt::new(self.access.clone(), stages, without_us(host, &befores).await?),
+    /// What is to be done in this order, and how each subject of it reads now.
+    async fn receipt(&self, order: Order) -> Result<(Receipt, Befores), Error> {
+        let (host, access, stages) = (self.run.host, self.access.clone(), self.resolved.stages(order));
+        let order = self.resolved.order(order);
+        let mut receipt = match self.earlier {
+            Some(earlier) => earlier.with(access, order, stages),
+            None => Receipt::new(access, order, stages),
         };
+        let befores = befores(host, &receipt.all_stages()).await?;
+        receipt.remember(match self.earlier {
+            Some(_) => befores.clone(),
+            None => without_us(host, &befores).await?,
+        });
+        Ok((receipt, befores))
+    }
+
+    async fn apply(&self, order: Order) -> Result<(), Failure> {
+        let (receipt, befores) = self.receipt(order).await?;
         let outcome = self.run.apply(receipt, &befores).await;
         if let Err(Failure { restored: Some(restored), .. }) = &outcome
             && restored.is_complete()
@@ -93,16 +135,23 @@ fn refused_switchdev(failure: &Failure) -> bool {
     refused && failure.restored.as_ref().is_none_or(Restored::is_complete)
 }
 
-async fn changes(host: &Host, resolved: &Resolved, order: Order) -> Result<Vec<Change>, Error> {
-    let stages = resolved.stages(order);
-    let steps: Vec<Step> = wanted(&stages).into_iter().cloned().collect();
-    compare(host, &View::new(host), &steps).await
+async fn changes(host: &Host, steps: &[Step]) -> Result<Vec<Change>, Error> {
+    compare(host, &View::new(host), steps).await
 }
 
-/// How each subject of `stages` reads now.
+/// How each subject of `stages` reads now, and what hangs on the VFs that are there now: it goes with them.
 async fn befores(host: &Host, stages: &[Vec<Step>]) -> Result<Befores, Error> {
-    let steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
-    let changes = compare(host, &View::new(host), &steps).await?;
+    let view = View::new(host);
+    let mut steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
+    for pf in stages.iter().flatten().filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None }) {
+        let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+        for vf in VfIndex::first(present).map(|index| Vf { pf, index }) {
+            steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust: Some(false) });
+            steps.push(Step::Driver { vf, driver: None });
+            steps.push(Step::Up { device: Device::Vf(vf), up: false });
+        }
+    }
+    let changes = compare(host, &view, &steps).await?;
     Ok(changes.into_iter().map(|change| (change.wanted.subject(), change.now)).collect())
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::enforce::await_devices;
 use crate::engine::{Failure, Restored, Run, described};
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::host::Host;
-use crate::lock::Lock;
 use crate::plan::{Change, compare};
 use crate::receipt::{Phase, Receipt};
 use crate::step::Step;
@@ -18,16 +18,19 @@ use crate::view::View;
 /// # Errors
 /// [`Failure`] where something was changed since `setup`, where a guard objects, and where something remains.
 pub async fn teardown(run: &Run<'_>, mut receipt: Receipt, forced: &BTreeSet<Guard>) -> Result<Restored, Failure> {
-    let _lock = Lock::take(&run.host.run)?;
-    if receipt.phase == Phase::Applied && !forced.contains(&Guard::Drift) {
+    if receipt.phase != Phase::Applied {
+        // What the one before had begun may still be on its way.
+        await_devices(run.host, &receipt.all_stages().concat()).await;
+    } else if !forced.contains(&Guard::Drift) {
         no_drift(run.host, &receipt).await?;
     }
     let initial: Vec<Step> = receipt.wanted().iter().filter_map(|step| receipt.initial.get(&step.subject())?.clone()).collect();
-    guard::ask(run.host, &compare(run.host, &View::new(run.host), &initial).await?, forced).await?;
+    let changes = compare(run.host, &View::new(run.host), &initial).await?;
+    guard::ask(run.host, &changes, &receipt.wanted(), forced).await?;
 
     receipt.phase = Phase::Restoring;
     run.drawer().write(&receipt)?;
-    let restored = run.restore(&receipt.stages, &receipt.initial).await;
+    let restored = run.restore(&receipt.all_stages(), &receipt.initial).await;
     if !restored.is_complete() {
         return Err(Failure { error: Error::NotRestored, restored: Some(restored) });
     }

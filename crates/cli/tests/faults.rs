@@ -26,7 +26,7 @@ async fn every_operation_fails(text: &str, setting: impl Fn(&Bench)) {
                 let case = format!("operation {at} of {all}, {when:?}, {lasting:?}");
                 // A failure after the effect may be found to have done no harm: then everything holds.
                 match result {
-                    Ok(done) => assert!(done.statements.iter().all(|change| change.holds()), "{case}"),
+                    Ok(done) => assert!(done.statements.iter().all(vdpa_cli::plan::Change::holds), "{case}"),
                     Err(failure) => check(&bench, &before, &failure, &case).await,
                 }
             }

@@ -3,23 +3,20 @@
 use super::{Result, Session};
 use crate::args::Plan;
 use crate::host::Access;
-use crate::plan::{Order, compare, resolve};
-use crate::receipt::wanted;
-use crate::report::Outcome;
-use crate::view::View;
+use crate::report::{Outcome, Standing, count};
+use crate::setup::plan;
 
 /// Shows what would change; 10 with `--detailed-exitcode` where something would.
 pub(super) async fn run(session: &Session, options: &Plan) -> Result {
     let file = options.wanted.host_file(session.is_simulated()).map_err(crate::Error::from)?;
     let host = session.host(&Access::of(&file, &session.common.ovsdb))?;
-    let resolved = resolve(&host, &file).await?;
-    let stages = resolved.stages(Order::SwitchdevFirst);
-    let steps: Vec<_> = wanted(&stages).into_iter().cloned().collect();
-    let changes = compare(&host, &View::new(&host), &steps).await?;
+    let earlier = session.drawer().open()?;
+    let changes = plan(&host, &file, earlier.as_ref()).await?;
     let due = changes.iter().filter(|change| !change.holds()).count();
-    session.output.line(format_args!("{due} of {} statements would change:", changes.len()));
+    session.output.line(format_args!("{due} of {} would change{}", count(changes.len(), "statement"), if due > 0 { ":" } else { "" }));
     session.output.changes(&changes);
+    let standing = earlier.as_ref().map(Standing::from);
     let outcome = Outcome::done("plan", if due == 0 { "unchanged" } else { "changes" }, &changes);
     let exit_code = if options.detailed_exitcode && due > 0 { 10 } else { 0 };
-    Ok(Outcome { exit_code, ..outcome })
+    Ok(Outcome { exit_code, receipt: standing, ..outcome })
 }

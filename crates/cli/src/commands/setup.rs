@@ -11,9 +11,11 @@ use crate::setup::setup;
 pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let file = options.wanted.host_file(session.is_simulated()).map_err(Error::from)?;
     let access = Access::of(&file, &session.common.ovsdb);
+    let lock = session.lock()?;
     let host = session.host(&access)?;
     session.listen_for_signals();
-    let done = setup(&session.run(&host), &file, &access, &options.force.iter().copied().collect()).await?;
-    session.output.line(format_args!("{} statements hold", done.statements.len()));
-    Ok(Outcome::done("setup", if done.changed { "done" } else { "unchanged" }, &done.statements))
+    let done = setup(&session.run(&host, &lock), &file, &access, &options.force.iter().copied().collect()).await?;
+    let (word, text) = if done.changed { ("done", "done") } else { ("unchanged", "unchanged: there was nothing to do") };
+    session.output.line(text);
+    Ok(Outcome { receipt: session.standing()?, ..Outcome::done("setup", word, &done.statements) })
 }

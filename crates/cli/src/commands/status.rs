@@ -5,7 +5,7 @@ use crate::args::Wanted;
 use crate::host::Access;
 use crate::plan::{Order, compare, resolve};
 use crate::receipt::{Phase, wanted};
-use crate::report::Outcome;
+use crate::report::{Outcome, Standing};
 use crate::view::View;
 
 /// Shows the statements of the last `setup`, or of the host file where one is named or nothing was set up.
@@ -23,6 +23,7 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
     let changes = compare(&host, &View::new(&host), &steps).await?;
     let untrue = changes.iter().filter(|change| !change.holds()).count();
     session.output.statements(&changes);
+    let standing = receipt.as_ref().map(Standing::from);
     let state = match receipt.map(|receipt| receipt.phase) {
         None => "nothing was set up here",
         Some(Phase::Applied) => "set up",
@@ -31,5 +32,5 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
     };
     session.output.line(format_args!("{} of {} statements hold; {state}", changes.len() - untrue, changes.len()));
     let outcome = Outcome::done("status", if untrue == 0 { "holds" } else { "drift" }, &changes);
-    Ok(Outcome { exit_code: u8::from(untrue > 0), ..outcome })
+    Ok(Outcome { exit_code: u8::from(untrue > 0), receipt: standing, ..outcome })
 }

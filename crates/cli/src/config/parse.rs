@@ -1,6 +1,6 @@
 //! Reading a host file: TOML to [`HostFile`], every mistake with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -176,7 +176,7 @@ impl Reader<'_> {
             return Err(self.wrong(&count_span, message, "leave the card out, or `vdpa teardown` what was set up"));
         }
         let mut vfs: Vec<VfSpec> = VfIndex::first(count).map(VfSpec::plain).collect();
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for raw in raw.vf {
             let index = *raw.index.get_ref();
             let Some(slot) = vfs.get_mut(usize::from(index.get())) else {
@@ -184,7 +184,7 @@ impl Reader<'_> {
                 let hint = "VFs are counted from 0; raise `vfs` or take the VF out";
                 return Err(self.wrong(&raw.index.span(), message, hint));
             };
-            if seen.insert(index, ()).is_some() {
+            if !seen.insert(index) {
                 let message = format!("VF {index} of {pf} is described twice");
                 return Err(self.wrong(&raw.index.span(), message, "keep one of the two"));
             }

@@ -13,7 +13,7 @@ use crate::error::Error;
 const UNITS: [&str; 2] = ["openvswitch-switch.service", "openvswitch.service"];
 
 /// A restart takes 8 s on an emulated machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// The service as systemd has it.
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ impl OvsService for Systemd {
 }
 
 async fn systemctl(arguments: &[&str]) -> Result<String, Error> {
+    let _waiting = tracing::debug_span!("systemctl", waits_for = "systemd", ?arguments);
     let mut command = Command::new("systemctl");
     command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
     let said = match tokio::time::timeout(LIMIT, command.output()).await {

@@ -5,7 +5,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use vdpa_hw::mock::{Fuse, Lasting, Machine, State, When, hosts, kernel};
 use vdpa_ovs::mock::{Hooks, MockVswitch, Snapshot};
 use vdpa_vm::mock::MockDomains;
 
+use super::kept::Kept;
 use super::{Host, OvsService};
 use crate::error::Error;
 
@@ -33,6 +34,9 @@ pub struct SimulatedHost {
     pub domains: Arc<MockDomains>,
     /// The directory it is kept in.
     pub directory: PathBuf,
+    /// Whether it is kept after each operation, so that a command that is killed has done what it has done.
+    forgets_nothing: bool,
+    saving: Arc<Mutex<()>>,
 }
 
 /// What the file holds.
@@ -67,7 +71,7 @@ impl SimulatedHost {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved::host_105(),
             Err(source) => return Err(Error::Run { path, source }),
         };
-        Ok(Self::new(saved, directory, PACE))
+        Ok(Self { forgets_nothing: true, ..Self::new(saved, directory, PACE) })
     }
 
     /// Host 105 as new, whose clock runs as fast as it is waited on.
@@ -98,7 +102,8 @@ impl SimulatedHost {
         };
         let vswitch = Arc::new(MockVswitch::new(hooks, saved.vswitch));
         let domains = Arc::new(MockDomains::new(saved.domains).with_gate(Arc::new(gate(machine.clone(), "libvirt"))));
-        Self { machine, vswitch, domains, directory: directory.to_owned() }
+        let (directory, saving) = (directory.to_owned(), Arc::default());
+        Self { machine, vswitch, domains, directory, forgets_nothing: false, saving }
     }
 
     /// Lets the operation `at`, counted from 1 from now on, fail once, before it has any effect.
@@ -112,6 +117,7 @@ impl SimulatedHost {
     /// [`Error::Run`] where the file cannot be written.
     pub fn save(&self) -> Result<(), Error> {
         let path = self.directory.join("host.json");
+        let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut machine = self.machine.observe(Clone::clone);
         // A fuse and a journal belong to one run.
         (machine.fuse, machine.journal) = (None, Vec::new());
@@ -127,7 +133,26 @@ impl SimulatedHost {
 
     /// The host as the engine has it.
     pub fn host(&self) -> Host {
-        let machine = Arc::new(self.machine.clone());
+        if !self.forgets_nothing {
+            return self.host_with(Arc::new(self.machine.clone()));
+        }
+        let (machine, simulated) = (self.machine.clone(), self.clone());
+        let machine = machine.with_watcher(Arc::new(move || simulated.keep()));
+        Host {
+            vswitch: Arc::new(Kept::new(self.vswitch.clone(), self.clone())),
+            domains: Arc::new(Kept::new(self.domains.clone(), self.clone())),
+            ..self.host_with(Arc::new(machine))
+        }
+    }
+
+    /// Saves it where nobody asks how that went: the next checkpoint says so.
+    pub(super) fn keep(&self) {
+        if let Err(error) = self.save() {
+            tracing::debug!(%error, "the simulated host is not kept");
+        }
+    }
+
+    fn host_with(&self, machine: Arc<Machine>) -> Host {
         Host {
             pci: machine.clone(),
             links: machine.clone(),

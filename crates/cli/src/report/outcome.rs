@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::engine::{Failure, Restored};
 use crate::error::Error;
-use crate::plan::Change;
+use crate::plan::{Change, Order};
+use crate::receipt::{Phase, Receipt};
 use crate::step::Step;
 
 /// What a command came to.
@@ -13,11 +14,12 @@ use crate::step::Step;
 /// { "command": "setup", "simulated": true, "outcome": "done", "exit_code": 0, "elapsed_ms": 812,
 ///   "statements": [ { "subject": "eswitch of 0000:43:00.0", "wanted": "switchdev", "now": "switchdev",
 ///                     "holds": true, "statement": { "about": "eswitch-mode", … } } ],
+///   "receipt": { "phase": "applied", "order": "switchdev-first" },
 ///   "notes": [], "error": null, "restored": null }
 /// ```
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// The command.
+    /// The command; `vdpa` where the command line is none.
     pub command: &'static str,
     /// Whether the host is simulated.
     pub simulated: bool,
@@ -29,12 +31,29 @@ pub struct Outcome {
     pub elapsed_ms: u64,
     /// Every statement, and how it reads.
     pub statements: Vec<Statement>,
+    /// What is written down of the host, where the command leaves or finds something set up.
+    pub receipt: Option<Standing>,
     /// What the user should know besides.
     pub notes: Vec<String>,
     /// Why it failed.
     pub error: Option<Explained>,
     /// What became of the host after a failure; absent where nothing had been changed.
     pub restored: Option<Restored>,
+}
+
+/// How far a host is between what it was and what it is to be, for programs.
+#[derive(Debug, Serialize)]
+pub struct Standing {
+    /// How far.
+    pub phase: Phase,
+    /// In which order VFs and eswitch were brought there; absent where both were there before.
+    pub order: Option<Order>,
+}
+
+impl From<&Receipt> for Standing {
+    fn from(receipt: &Receipt) -> Self {
+        Self { phase: receipt.phase, order: receipt.order }
+    }
 }
 
 /// A statement for programs.
@@ -91,10 +110,23 @@ impl Outcome {
             exit_code: 0,
             elapsed_ms: 0,
             statements: changes.iter().map(Statement::from).collect(),
+            receipt: None,
             notes: Vec::new(),
             error: None,
             restored: None,
         }
+    }
+
+    /// A command line that is none.
+    pub fn not_understood(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or_default();
+        let error = Explained {
+            message: message.strip_prefix("error: ").unwrap_or(message).to_owned(),
+            details: text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+            hint: Some("`vdpa --help` shows the commands, `vdpa COMMAND --help` their flags".to_owned()),
+        };
+        Self { exit_code: 2, error: Some(error), ..Self::done("vdpa", "failed", &[]) }
     }
 
     /// A command that did not. Exit code 3 where something remains, 2 where the mistake is the user's.

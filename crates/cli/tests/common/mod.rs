@@ -1,6 +1,8 @@
 //! A simulated host to try things on, for every test of the engine.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod command;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use vdpa_cli::engine::{Failure, Restored, Run, Stop};
 use vdpa_cli::guard::Guard;
 use vdpa_cli::host::{Access, HOST_FILE, SimulatedHost};
+use vdpa_cli::lock::Lock;
 use vdpa_cli::plan::Change;
 use vdpa_cli::receipt::Drawer;
 use vdpa_cli::report::Report;
@@ -58,14 +61,16 @@ impl Bench {
         std::fs::write(&path, text).unwrap();
         let file = config::read(&path).map_err(Error::from)?;
         let host = self.host.host();
-        let run = Run { host: &host, report: &Quiet, stop: &self.stop };
+        let lock = Lock::take(self.path())?;
+        let run = Run { host: &host, lock: &lock, report: &Quiet, stop: &self.stop };
         setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &self.forced).await
     }
 
     pub(crate) async fn teardown(&self) -> Result<Restored, Failure> {
+        let lock = Lock::take(self.path())?;
         let receipt = Drawer::new(self.path()).open()?.expect("a receipt");
         let host = self.host.host();
-        let run = Run { host: &host, report: &Quiet, stop: &self.stop };
+        let run = Run { host: &host, lock: &lock, report: &Quiet, stop: &self.stop };
         teardown::teardown(&run, receipt, &self.forced).await
     }
 
@@ -81,7 +86,7 @@ impl Bench {
     /// VFs that somebody else made, bound to their driver.
     pub(crate) fn with_bound_vfs(&self, count: u16) {
         self.host.machine.meddle(|state| kernel::set_vf_count(state, pf(), count)).unwrap();
-        self.host.machine.elapse(Duration::from_secs(60));
+        self.host.machine.elapse(Duration::from_mins(1));
     }
 
     /// A bridge of somebody else's, with rows of its own.
@@ -95,7 +100,7 @@ impl Bench {
 
     /// Everything there is on the host, after whatever was on its way has come.
     pub(crate) async fn settled_snapshot(&self) -> String {
-        self.host.machine.wait(Duration::from_secs(3600), |state| state.agenda.is_empty().then_some(())).await;
+        self.host.machine.wait(Duration::from_hours(1), |state| state.agenda.is_empty().then_some(())).await;
         snapshot(&self.host)
     }
 }
