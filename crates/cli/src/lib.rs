@@ -21,6 +21,7 @@ pub mod report;
 pub mod setup;
 pub mod step;
 pub mod teardown;
+pub mod trace;
 pub mod view;
 
 pub use error::Error;
