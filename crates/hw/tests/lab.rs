@@ -104,13 +104,13 @@ async fn a_vf_whose_vhost_vdpa_device_is_open_is_held() {
 #[tokio::test]
 async fn netdevsim_keeps_vf_attributes_and_refuses_what_is_wrong_with_them() {
     run("modprobe", &["netdevsim"]);
+    let links = RtnlLinks::default();
+    let before = links.links().await.unwrap();
     fs::write("/sys/bus/netdevsim/new_device", "7 1").unwrap();
     fs::write("/sys/bus/netdevsim/devices/netdevsim7/sriov_numvfs", "3").unwrap();
-    let links = RtnlLinks::default();
-    let names = || fs::read_dir("/sys/bus/netdevsim/devices/netdevsim7/net").unwrap();
-    let name = names().next().unwrap().unwrap().file_name().into_string().unwrap();
-    let found: Vec<Link> = links.links().await.unwrap();
-    let index = found.iter().find(|link| link.name.as_str() == name).unwrap().index;
+    // By its number: udev may be renaming it.
+    let is_new = |link: &Link| before.iter().all(|old| old.index != link.index);
+    let index = links.links().await.unwrap().into_iter().find(is_new).unwrap().index;
     let port = &links.settled(&[index], LIMIT).await.unwrap()[0];
     assert_eq!((port.parent, port.is_representor()), (None, false), "{port:?}");
 
