@@ -45,7 +45,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Supervise { .. } => unreachable!("returned above"),
     };
     let mut outcome = result.unwrap_or_else(|failure| {
-        session.output.error(&failure.error, failure.restored.as_ref());
+        session.output.error(&failure);
         Outcome::failed(name, &failure)
     });
     outcome.simulated = session.common.simulate.is_some();

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use crate::enforce::{await_devices, enforce};
-use crate::error::Error;
+use crate::error::{Error, RESUME};
 use crate::host::Host;
 use crate::lock::Lock;
 use crate::plan::{Change, compare};
@@ -85,6 +85,16 @@ pub struct Failure {
     pub error: Error,
     /// What was brought back; `None` where nothing had been changed.
     pub restored: Option<Restored>,
+}
+
+impl Failure {
+    /// What to type or look at next.
+    pub fn hint(&self) -> Option<String> {
+        match &self.restored {
+            Some(restored) if !restored.is_complete() => Some(RESUME.to_owned()),
+            _ => self.error.hint(),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -124,6 +124,12 @@ fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// What to do where something could not be restored.
+pub(crate) const RESUME: &str = "remove what stands in the way, then `vdpa teardown` goes on";
+
+/// Where a kernel that refused says more.
+const DMESG: &str = "`dmesg` may say more, `vdpa status` shows what holds";
+
 impl Error {
     /// Whether the mistake is in what the user wrote: exit code 2.
     pub fn is_usage(&self) -> bool {
@@ -193,17 +199,18 @@ impl Error {
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
             Self::Simulation { .. } => "name another directory with `--simulate=DIR`, or remove the file to start anew",
             Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
-            Self::Interrupted | Self::NotRestored => return None,
+            Self::Interrupted => "`vdpa setup` begins anew",
+            Self::NotRestored => RESUME,
             Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
             Self::Hw(vdpa_hw::Error::NotPf(_)) => "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs",
             Self::Hw(vdpa_hw::Error::Permission { .. }) | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => {
                 "run as root: `sudo vdpa setup`"
             }
-            Self::Hw(_) => "`dmesg` may say more, `vdpa status` shows what holds",
-            Self::Eswitch(error) => return error.hint(),
-            Self::Ovs(error) => error.hint()?,
-            Self::Datapath(error) => error.hint()?,
-            Self::Vm(error) => return error.hint(),
+            Self::Hw(_) => DMESG,
+            Self::Eswitch(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
+            Self::Ovs(error) => error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more"),
+            Self::Datapath(error) => error.hint().unwrap_or(DMESG),
+            Self::Vm(error) => return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned())),
         };
         Some(text.to_owned())
     }

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::engine::Restored;
+use crate::engine::Failure;
 use crate::error::Error;
 use crate::plan::Change;
 use crate::step::Step;
@@ -120,14 +120,15 @@ impl Output {
 
     /// An error as a user should meet it: the object and the intent, what the kernel said, what became of
     /// the host, and what to type next.
-    pub fn error(&self, error: &Error, restored: Option<&Restored>) {
+    pub fn error(&self, failure: &Failure) {
         if self.json {
             return;
         }
+        let error = &failure.error;
         self.spinner.finish_and_clear();
         let mut lines = vec![format!("{RED}error{RED:#}: {error}")];
         lines.extend(error.details().into_iter().map(|line| format!("  {line}")));
-        if let Some(restored) = restored {
+        if let Some(restored) = &failure.restored {
             let back = restored.of - restored.remains.len();
             let state = if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
             lines.push(format!("rolled back {back} of {}; {state}", count(restored.of, "statement")));
@@ -135,8 +136,7 @@ impl Output {
                 lines.push(format!("  {RED}REMAINS{RED:#} {}", remains.described()));
             }
         }
-        let resume = restored.is_some_and(|restored| !restored.is_complete());
-        let hint = if resume { Some("remove what stands in the way, then `vdpa teardown` goes on".to_owned()) } else { error.hint() };
+        let hint = failure.hint();
         lines.extend(hint.map(|hint| format!("{YELLOW}hint{YELLOW:#}: {hint}")));
         for line in lines.iter().flat_map(|text| text.lines()) {
             drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{line}", self.prefix));

@@ -159,20 +159,22 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
         }
     });
     let successes = successes.into_inner().unwrap();
-    assert!(!successes.is_empty() && successes.iter().all(|at| *at > 15), "a setup has about 20 operations: {successes:?}");
+    // A card that refuses switchdev once, which is operation 2, is set up in the other order.
+    let all = successes.iter().filter(|at| **at != 2).min();
+    assert!(successes.contains(&2) && all.is_some_and(|all| *all > 15), "{successes:?}");
 }
 
 #[test]
 fn an_error_names_the_object_quotes_the_kernel_and_ends_in_a_hint() {
     let host = Simulated::new();
-    host.run(&["status"]);
-    let said = host.run(&["setup", "--fail-at", "2"]).exits(1);
-    assert_eq!(said.error()[..2], [
-        "error: cannot switch the eswitch of pci/0000:43:00.0 to switchdev",
-        "  kernel: fault injected at eswitch_mode pci/0000:43:00.0 (EIO)",
-    ]);
-    assert_eq!(said.error()[2], "rolled back 1 of 1 statement; the host is as it was");
-    assert!(said.error()[3].starts_with("hint: ") && said.error().len() == 4, "{said}");
+    let said = host.run(&["setup", "--fail-at", "3"]).exits(1);
+    let expected = [
+        "error: cannot set the number of VFs of 0000:43:00.0 from 0 to 2",
+        "  kernel: fault injected at sriov_numvfs 0000:43:00.0 (EIO)",
+        "rolled back 3 of 3 statements; the host is as it was",
+        "hint: `dmesg` may say more, `vdpa status` shows what holds",
+    ];
+    assert_eq!(said.error(), expected);
 }
 
 #[test]

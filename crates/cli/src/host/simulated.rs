@@ -89,7 +89,7 @@ impl SimulatedHost {
         let gate = |machine: Machine, object: &'static str| {
             move |verb: &str, after: bool| {
                 let passed = if after { machine.after(verb, object) } else { machine.before(verb, object) };
-                passed.map_err(|refusal| refusal.to_string())
+                passed.map_err(|refusal| refusal.message.unwrap_or_else(|| refusal.errno.to_string()))
             }
         };
         let (exists, ports) = (machine.clone(), machine.clone());

@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use crate::engine::{Failure, Restored};
-use crate::error::Error;
 use crate::plan::{Change, Order};
 use crate::receipt::{Phase, Receipt};
 use crate::step::Step;
@@ -94,9 +93,10 @@ pub struct Explained {
     pub hint: Option<String>,
 }
 
-impl From<&Error> for Explained {
-    fn from(error: &Error) -> Self {
-        Self { message: error.to_string(), details: error.details(), hint: error.hint() }
+impl From<&Failure> for Explained {
+    fn from(failure: &Failure) -> Self {
+        let error = &failure.error;
+        Self { message: error.to_string(), details: error.details(), hint: failure.hint() }
     }
 }
 
@@ -139,7 +139,7 @@ impl Outcome {
         };
         Self {
             exit_code,
-            error: Some(Explained::from(&failure.error)),
+            error: Some(Explained::from(failure)),
             restored: failure.restored.clone(),
             ..Self::done(command, outcome, &[])
         }

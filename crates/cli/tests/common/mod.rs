@@ -5,11 +5,12 @@ pub(crate) mod command;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use vdpa_cli::engine::{Failure, Restored, Run, Stop};
 use vdpa_cli::guard::Guard;
-use vdpa_cli::host::{Access, HOST_FILE, SimulatedHost};
+use vdpa_cli::host::{Access, HOST_FILE, Host, SimulatedHost};
 use vdpa_cli::lock::Lock;
 use vdpa_cli::plan::Change;
 use vdpa_cli::receipt::Drawer;
@@ -35,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) host: SimulatedHost,
     pub(crate) forced: BTreeSet<Guard>,
     pub(crate) stop: Stop,
+    /// What the user was told.
+    pub(crate) told: Told,
     directory: tempfile::TempDir,
 }
 
@@ -43,7 +46,18 @@ impl Bench {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let host = SimulatedHost::host_105(directory.path());
-        Self { host, forced: BTreeSet::new(), stop: Stop::default(), directory }
+        Self::of(host, directory)
+    }
+
+    /// A host with another machine.
+    pub(crate) fn with_machine(machine: vdpa_hw::mock::State) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let host = SimulatedHost::with_machine(machine, directory.path());
+        Self::of(host, directory)
+    }
+
+    fn of(host: SimulatedHost, directory: tempfile::TempDir) -> Self {
+        Self { host, forced: BTreeSet::new(), stop: Stop::default(), told: Told::default(), directory }
     }
 
     /// Overrides a guard.
@@ -57,12 +71,18 @@ impl Bench {
     }
 
     pub(crate) async fn setup(&self, text: &str) -> Result<Done, Failure> {
+        self.setup_on(text, |_| ()).await
+    }
+
+    /// `setup` on the host after something of it was put in another's place.
+    pub(crate) async fn setup_on(&self, text: &str, replace: impl FnOnce(&mut Host)) -> Result<Done, Failure> {
         let path = self.path().join("host.toml");
         std::fs::write(&path, text).unwrap();
         let file = config::read(&path).map_err(Error::from)?;
-        let host = self.host.host();
+        let mut host = self.host.host();
+        replace(&mut host);
         let lock = Lock::take(self.path())?;
-        let run = Run { host: &host, lock: &lock, report: &Quiet, stop: &self.stop };
+        let run = Run { host: &host, lock: &lock, report: &self.told, stop: &self.stop };
         setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &self.forced).await
     }
 
@@ -70,7 +90,7 @@ impl Bench {
         let lock = Lock::take(self.path())?;
         let receipt = Drawer::new(self.path()).open()?.expect("a receipt");
         let host = self.host.host();
-        let run = Run { host: &host, lock: &lock, report: &Quiet, stop: &self.stop };
+        let run = Run { host: &host, lock: &lock, report: &self.told, stop: &self.stop };
         teardown::teardown(&run, receipt, &self.forced).await
     }
 
@@ -131,15 +151,26 @@ pub(crate) fn has_netdev(host: &SimulatedHost, role: NetdevRole) -> bool {
     host.machine.observe(|state| state.netdev_with(role).is_some())
 }
 
-/// Tells nobody.
-pub(crate) struct Quiet;
+/// Keeps what the user is told besides.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<Vec<String>>);
 
-impl Report for Quiet {
+impl Told {
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Report for Told {
     fn planned(&self, _: &[Change]) {}
     fn stage(&self, _: &[&Change]) {}
     fn done(&self, _: &Step, _: Duration) {}
     fn failed(&self, _: &Step, _: &Error) {}
-    fn note(&self, _: &str) {}
-    fn warn(&self, _: &str) {}
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+    fn warn(&self, text: &str) {
+        self.note(text);
+    }
     fn restoring(&self, _: &Error) {}
 }
