@@ -9,6 +9,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+/// How long to read what a child printed once the child has ended.
+const AFTERWARDS: Duration = Duration::from_millis(200);
+
 /// A command that dies with us, even if we are killed without a chance to say goodbye.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new("setpriv");
@@ -53,7 +56,28 @@ pub(crate) async fn output(mut command: Command, limit: Duration) -> Result<Outp
 }
 
 /// Runs a command to its end, handing on each line that it prints; failing, with the last of them, unless it succeeds.
-pub(crate) async fn watched(mut command: Command, limit: Duration, mut line: impl FnMut(&str)) -> Result<()> {
+pub(crate) async fn watched(command: Command, limit: Duration, mut line: impl FnMut(&str)) -> Result<()> {
+    let name = name(&command);
+    let mut said = String::new();
+    let mut keep = |next: &str| {
+        line(next);
+        said.push_str(next);
+        said.push('\n');
+    };
+    let ended = followed(command, limit, &mut keep).await;
+    let status = ended.with_context(|| format!("{name} said:{}", last_lines(&said, 20)))?;
+    if !status.success() {
+        bail!("{name} failed ({status}); it said:{}", last_lines(&said, 20));
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, handing on each line that it prints. Any exit status is an answer.
+pub(crate) async fn followed(
+    mut command: Command,
+    limit: Duration,
+    mut line: impl FnMut(&str),
+) -> Result<ExitStatus> {
     let name = name(&command);
     let (reader, writer) = std::io::pipe().with_context(|| format!("cannot make a pipe to {name}"))?;
     let both = writer.try_clone().with_context(|| format!("cannot make a pipe to {name}"))?;
@@ -61,27 +85,26 @@ pub(crate) async fn watched(mut command: Command, limit: Duration, mut line: imp
     let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     drop(command);
     let mut lines = BufReader::new(tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())?).lines();
-    let mut said = String::new();
     let ending = async {
-        while let Some(next) = lines.next_line().await? {
+        let status = loop {
+            tokio::select! {
+                next = lines.next_line() => match next? {
+                    Some(next) => line(&next),
+                    None => return child.wait().await,
+                },
+                status = child.wait() => break status?,
+            }
+        };
+        // What it left running may hold the pipe open for ever: only what is in it already is of interest.
+        while let Ok(Ok(Some(next))) = timeout(AFTERWARDS, lines.next_line()).await {
             line(&next);
-            said.push_str(&next);
-            said.push('\n');
         }
-        child.wait().await
+        Ok(status)
     };
-    let Ok(status) = timeout(limit, ending).await else {
-        bail!(
-            "{name} did not end within {} s and was killed; it said:{}",
-            limit.as_secs(),
-            last_lines(&said, 20)
-        );
-    };
-    let status = status.with_context(|| format!("cannot wait for {name}"))?;
-    if !status.success() {
-        bail!("{name} failed ({status}); it said:{}", last_lines(&said, 20));
+    match timeout(limit, ending).await {
+        Ok(status) => status.with_context(|| format!("cannot wait for {name}")),
+        Err(_) => bail!("{name} did not end within {} s and was killed", limit.as_secs()),
     }
-    Ok(())
 }
 
 /// Whether a program of this name can be found.
@@ -128,6 +151,18 @@ mod tests {
         let error = output(ls, Duration::from_secs(5)).await.unwrap_err().to_string();
         assert!(error.starts_with("ls failed (exit status: 2)"), "{error}");
         assert!(error.contains("/there/is/no/such/place"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_a_child_leaves_behind_is_not_waited_for() {
+        let mut sh = command("sh");
+        sh.args(["-c", "echo one; sleep 5 & echo two; exit 3"]);
+        let mut lines = Vec::new();
+        let since = std::time::Instant::now();
+        let status = followed(sh, Duration::from_secs(4), |line| lines.push(line.to_owned())).await.unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(lines, ["one", "two"]);
+        assert!(since.elapsed() < Duration::from_secs(3));
     }
 
     #[test]

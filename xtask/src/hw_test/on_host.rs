@@ -58,15 +58,14 @@ async fn run_one(suite: Suite, test: String, env: Vec<(String, String)>, limit: 
     command.current_dir(&suite.directory).env("CARGO_MANIFEST_DIR", &suite.directory);
     let since = Instant::now();
     let mut printed = String::new();
-    let ended = process::watched(command, limit, |line| {
+    let ended = process::followed(command, limit, |line| {
         printed.push_str(line);
         printed.push('\n');
     });
     let outcome = match ended.await {
-        Ok(()) => Outcome::Passed,
-        Err(error) => {
-            Outcome::Failed { why: error.to_string().lines().next().unwrap_or_default().to_owned() }
-        }
+        Ok(status) if status.success() => Outcome::Passed,
+        Ok(status) => Outcome::Failed { why: status.to_string() },
+        Err(error) => Outcome::Failed { why: format!("{error:#}") },
     };
     Ended { suite, test, outcome, took: since.elapsed(), printed }
 }
