@@ -206,6 +206,37 @@ fn teardown_leaves_the_host_as_it_was_and_a_foreign_bridge_loses_no_packet() {
 }
 
 #[test]
+fn the_domain_gets_its_interface_and_keeps_every_other_byte() {
+    let guest = Guest::new();
+    let domain = "<domain type='qemu'>\n  <name>lab.1</name>\n  <memory unit='MiB'>64</memory>\n  <vcpu>2</vcpu>\n  \
+                  <os><type arch='x86_64' machine='q35'>hvm</type></os>\n  <features><acpi/></features>\n  \
+                  <devices>\n    <emulator>/usr/bin/qemu-system-x86_64</emulator>\n  </devices>\n</domain>\n";
+    std::fs::write("/tmp/lab.1.xml", domain).unwrap();
+    guest.run("systemctl", &["start", "libvirtd"]);
+    guest.run("virsh", &["define", "/tmp/lab.1.xml"]);
+    let before = guest.run("virsh", &["dumpxml", "--inactive", "lab.1"]);
+    guest.write_host_file(&host_file("dpdk", "kernel").replace(
+        "datapath = \"dpdk\"",
+        "datapath = \"dpdk\"\nqueues = 2\nvm = \"lab.1\"",
+    ));
+    guest.vdpa(&["setup"]).succeeds();
+    let wired = guest.run("virsh", &["dumpxml", "--inactive", "lab.1"]);
+    for expected in [
+        "<interface type='vhostuser'>",
+        "<mac address='e4:11:22:33:55:60'/>",
+        "path='/run/vdpa/0000-01-00.0-vf0/vhost/net.sock'",
+        "queues='2'",
+    ] {
+        assert!(wired.contains(expected), "`{expected}` is not in:\n{wired}");
+    }
+    std::fs::write("/tmp/wired.xml", &wired).unwrap();
+    guest.run("virt-xml-validate", &["/tmp/wired.xml", "domain"]);
+    guest.vdpa(&["teardown"]).succeeds();
+    assert_eq!(guest.run("virsh", &["dumpxml", "--inactive", "lab.1"]), before);
+    guest.run("virsh", &["undefine", "lab.1"]);
+}
+
+#[test]
 fn vfs_that_others_made_are_taken_over_and_given_back() {
     let guest = Guest::new();
     let card = Guest::pf(VFS_8);

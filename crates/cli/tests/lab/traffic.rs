@@ -74,7 +74,8 @@ impl ForeignBridge {
         let hosts = [("fa", "10.8.0.1"), ("fb", "10.8.0.2")].map(|(end, address)| {
             let port = format!("{end}-port");
             guest.run("ip", &["link", "add", end, "type", "veth", "peer", "name", &port]);
-            guest.run("ip", &["link", "set", &port, "up"]);
+            // No address of the kernel's own, which would come late.
+            guest.run("ip", &["link", "set", &port, "addrgenmode", "none", "up"]);
             guest.run("ovs-vsctl", &["add-port", name, &port]);
             Host::with(guest, end, address)
         });
