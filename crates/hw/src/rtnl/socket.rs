@@ -35,7 +35,7 @@ use crate::nouns::IfIndex;
 
 /// How long the kernel may take to answer: bringing up a port of a real card, behind other holders of the
 /// RTNL, takes seconds.
-const ANSWER_LIMIT: Duration = Duration::from_mins(1);
+const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 /// `NLM_F_DUMP_INTR`: the table changed while it was listed.
 const INTERRUPTED: u16 = 0x10;
 

@@ -100,6 +100,12 @@ tests! {
         run("tc qdisc add dev d2 root pfifo");
         let wanted = [named(&links, "d0").await.index, named(&links, "d1").await.index];
         assert_eq!(links.with_ingress_qdisc().await.unwrap(), BTreeSet::from(wanted));
+        for (index, left) in [(wanted[0], BTreeSet::from([wanted[1]])), (wanted[1], BTreeSet::new())] {
+            links.remove_ingress_qdisc(index).await.unwrap();
+            assert_eq!(links.with_ingress_qdisc().await.unwrap(), left);
+        }
+        let error = links.remove_ingress_qdisc(wanted[0]).await.unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "there is none left: {error:?}");
     }
 
     async fn a_device_without_vfs_keeps_none_and_refuses_to() {
