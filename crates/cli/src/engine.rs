@@ -122,15 +122,19 @@ impl Run<'_> {
         Drawer::new(&self.host.run)
     }
 
-    /// Makes every statement of `receipt` true, or brings back `befores`, which are how they read now.
+    /// Makes every statement of `receipt` true, or brings back `befores`, which are how they read now. Gives how
+    /// they read in the end.
     ///
     /// # Errors
     /// [`Failure`] with the first error and what became of the host.
-    pub async fn apply(&self, mut receipt: Receipt, befores: &Befores) -> Result<(), Failure> {
+    pub async fn apply(&self, mut receipt: Receipt, befores: &Befores) -> Result<Vec<Change>, Failure> {
         receipt.phase = Phase::Applying;
         let mut begun = false;
         let result = self.stages(&mut receipt, &mut begun).await;
-        let Err(error) = result else { return Ok(()) };
+        let error = match result {
+            Ok(statements) => return Ok(statements),
+            Err(error) => error,
+        };
         if !begun {
             return Err(error.into());
         }
@@ -139,7 +143,7 @@ impl Run<'_> {
         Err(Failure { error, restored: Some(restored) })
     }
 
-    async fn stages(&self, receipt: &mut Receipt, begun: &mut bool) -> Result<(), Error> {
+    async fn stages(&self, receipt: &mut Receipt, begun: &mut bool) -> Result<Vec<Change>, Error> {
         if !receipt.obsolete.is_empty() {
             self.drawer().write(receipt)?;
             *begun = true;
@@ -170,16 +174,17 @@ impl Run<'_> {
                 return Err(errors.swap_remove(0).1);
             }
         }
-        self.verify(receipt).await?;
+        let statements = self.verify(receipt).await?;
         receipt.finish();
-        self.drawer().write(receipt)
+        self.drawer().write(receipt)?;
+        Ok(statements)
     }
 
-    async fn verify(&self, receipt: &Receipt) -> Result<(), Error> {
+    async fn verify(&self, receipt: &Receipt) -> Result<Vec<Change>, Error> {
         let wanted: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
         let changes = compare(self.host, &View::new(self.host), &wanted).await?;
         let untrue: Vec<String> = changes.iter().filter(|change| !change.holds()).map(described).collect();
-        if untrue.is_empty() { Ok(()) } else { Err(Error::Unverified(untrue)) }
+        if untrue.is_empty() { Ok(changes) } else { Err(Error::Unverified(untrue)) }
     }
 
     /// Brings back what `befores` says of the subjects of `stages`; goes on past errors.

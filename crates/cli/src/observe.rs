@@ -40,7 +40,7 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
         }
         Step::TcOffload { device, .. } => match view.link(*device).await? {
             Some(link) => {
-                Some(Step::TcOffload { device: *device, on: host.eswitch.tc_offload(link.index).await? })
+                Some(Step::TcOffload { device: *device, on: view.tc_offload(link.index).await? })
             }
             None => None,
         },

@@ -94,12 +94,11 @@ struct ResolvedNic {
 ///
 /// # Errors
 /// What the file asks for and the host cannot have, before anything is changed.
-pub async fn resolve(host: &Host, file: &HostFile) -> Result<Resolved, Error> {
-    let view = View::new(host);
+pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Resolved, Error> {
     let mut nics: Vec<ResolvedNic> = Vec::new();
     let mut names: BTreeMap<PciAddress, NicName> = BTreeMap::new();
     for nic in &file.nics {
-        let resolved = resolve_nic(host, &view, nic, file).await?;
+        let resolved = resolve_nic(host, view, nic, file).await?;
         if let Some(first) = names.insert(resolved.pf, nic.pf.clone()) {
             return Err(Error::SameNic { first, second: nic.pf.clone(), pf: resolved.pf });
         }

@@ -39,13 +39,15 @@ pub async fn setup(
         // What the one before had begun may still be on its way.
         await_devices(run.host, &unfinished.all_stages().concat()).await;
     }
-    let resolved = resolve(run.host, file).await?;
+    // One look serves all that is decided before the first change.
+    let view = View::new(run.host);
+    let resolved = resolve(run.host, &view, file).await?;
     let orders: &[Order] =
         if resolved.has_choice() { &[Order::SwitchdevFirst, Order::VfsFirst] } else { &[Order::SwitchdevFirst] };
 
     let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
-    let (mut receipt, _) = attempt.receipt(orders[0]).await?;
-    let before = changes(run.host, &receipt.intended()).await?;
+    let (mut receipt, mut befores) = attempt.receipt(&view, orders[0]).await?;
+    let before = compare(run.host, &view, &receipt.intended()).await?;
     run.report.planned(&before);
     if before.iter().all(Change::holds) {
         receipt.finish();
@@ -58,20 +60,23 @@ pub async fn setup(
     let made = earlier.as_ref().map(Receipt::wanted).unwrap_or_default();
     guard::ask(run.host, &before, &made, forced).await?;
 
-    for (at, order) in orders.iter().enumerate() {
-        match attempt.apply(*order).await {
-            Ok(()) if at > 0 => run.report.note(&format!("what works here: {order}")),
-            Ok(()) => {}
+    let mut at = 0;
+    loop {
+        match attempt.apply(receipt, &befores).await {
+            Ok(statements) => {
+                if at > 0 {
+                    run.report.note(&format!("what works here: {}", orders[at]));
+                }
+                return Ok(Done { changed: true, statements });
+            }
             Err(failure) if at + 1 < orders.len() && refused_switchdev(&failure) => {
-                run.report.note(&format!("{}; trying another order: {}", failure.error.flat(), orders[at + 1]));
-                continue;
+                at += 1;
+                run.report.note(&format!("{}; trying another order: {}", failure.error.flat(), orders[at]));
+                (receipt, befores) = attempt.receipt(&View::new(run.host), orders[at]).await?;
             }
             Err(failure) => return Err(failure),
         }
-        break;
     }
-    let wanted: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
-    Ok(Done { changed: true, statements: changes(run.host, &wanted).await? })
 }
 
 /// What `setup` would change of a host, and has changed of it before.
@@ -79,13 +84,14 @@ pub async fn setup(
 /// # Errors
 /// A layer's error where the host cannot be looked at.
 pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Result<Vec<Change>, Error> {
-    let stages = resolve(host, file).await?.stages(Order::SwitchdevFirst);
+    let view = View::new(host);
+    let stages = resolve(host, &view, file).await?.stages(Order::SwitchdevFirst);
     let access = Access::of(file, std::path::Path::new(""));
     let receipt = match earlier {
         Some(earlier) => earlier.with(access, None, stages),
         None => Receipt::new(access, None, stages),
     };
-    changes(host, &receipt.intended()).await
+    compare(host, &view, &receipt.intended()).await
 }
 
 /// One try at an order.
@@ -98,24 +104,23 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// What is to be done in this order, and how each subject of it reads now.
-    async fn receipt(&self, order: Order) -> Result<(Receipt, Befores), Error> {
+    async fn receipt(&self, view: &View<'_>, order: Order) -> Result<(Receipt, Befores), Error> {
         let (host, access, stages) = (self.run.host, self.access.clone(), self.resolved.stages(order));
         let order = self.resolved.order(order);
         let mut receipt = match self.earlier {
             Some(earlier) => earlier.with(access, order, stages),
             None => Receipt::new(access, order, stages),
         };
-        let befores = befores(host, &receipt.all_stages()).await?;
+        let befores = befores(host, view, &receipt.all_stages()).await?;
         receipt.remember(match self.earlier {
             Some(_) => befores.clone(),
-            None => without_us(host, &befores).await?,
+            None => without_us(view, &befores).await?,
         });
         Ok((receipt, befores))
     }
 
-    async fn apply(&self, order: Order) -> Result<(), Failure> {
-        let (receipt, befores) = self.receipt(order).await?;
-        let outcome = self.run.apply(receipt, &befores).await;
+    async fn apply(&self, receipt: Receipt, befores: &Befores) -> Result<Vec<Change>, Failure> {
+        let outcome = self.run.apply(receipt, befores).await;
         if let Err(Failure { restored: Some(restored), .. }) = &outcome
             && restored.is_complete()
         {
@@ -135,13 +140,8 @@ fn refused_switchdev(failure: &Failure) -> bool {
     refused && failure.restored.as_ref().is_none_or(Restored::is_complete)
 }
 
-async fn changes(host: &Host, steps: &[Step]) -> Result<Vec<Change>, Error> {
-    compare(host, &View::new(host), steps).await
-}
-
 /// How each subject of `stages` reads now, and what hangs on the VFs that are there now: it goes with them.
-async fn befores(host: &Host, stages: &[Vec<Step>]) -> Result<Befores, Error> {
-    let view = View::new(host);
+async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<Befores, Error> {
     let mut steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
     for pf in stages.iter().flatten().filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None }) {
         let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
@@ -151,14 +151,13 @@ async fn befores(host: &Host, stages: &[Vec<Step>]) -> Result<Befores, Error> {
             steps.push(Step::Up { device: Device::Vf(vf), up: false });
         }
     }
-    let changes = compare(host, &view, &steps).await?;
+    let changes = compare(host, view, &steps).await?;
     Ok(changes.into_iter().map(|change| (change.wanted.subject(), change.now)).collect())
 }
 
 /// What was there before us. There is no receipt, so whatever carries our tag is left from before a
 /// reboot: it is not to be restored.
-async fn without_us(host: &Host, befores: &Befores) -> Result<Befores, Error> {
-    let view = View::new(host);
+async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error> {
     let mut initial = befores.clone();
     for step in initial.values_mut().flatten() {
         match step {

@@ -23,6 +23,7 @@ pub struct View<'a> {
     vf_attributes: Memo<PciAddress, BTreeMap<VfIndex, VfAttributes>>,
     eswitches: Memo<PciAddress, State>,
     representors: Memo<PciAddress, Representors>,
+    tc_offloads: Memo<IfIndex, bool>,
     ingress: Memo<(), Arc<std::collections::BTreeSet<IfIndex>>>,
     bridges: Memo<BridgeName, Arc<Observation>>,
 }
@@ -37,6 +38,7 @@ impl<'a> View<'a> {
             vf_attributes: Memo::default(),
             eswitches: Memo::default(),
             representors: Memo::default(),
+            tc_offloads: Memo::default(),
             ingress: Memo::default(),
             bridges: Memo::default(),
         }
@@ -91,6 +93,11 @@ impl<'a> View<'a> {
     /// The representors of `pf`.
     pub async fn representors(&self, pf: PciAddress) -> Result<Representors, Error> {
         self.representors.get(pf, async || Ok(self.host.eswitch.representors(&DevlinkHandle::from(pf)).await?)).await
+    }
+
+    /// Whether hw-tc-offload is active on `link`.
+    pub async fn tc_offload(&self, link: IfIndex) -> Result<bool, Error> {
+        self.tc_offloads.get(link, async || Ok(self.host.eswitch.tc_offload(link).await?)).await
     }
 
     /// The network devices with an ingress qdisc.

@@ -17,7 +17,7 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
     } else {
         let file = options.host_file(session.is_simulated()).map_err(crate::Error::from)?;
         let host = session.host(&Access::of(&file, &session.common.ovsdb))?;
-        let stages = resolve(&host, &file).await?.stages(Order::SwitchdevFirst);
+        let stages = resolve(&host, &View::new(&host), &file).await?.stages(Order::SwitchdevFirst);
         (host, wanted(&stages).into_iter().cloned().collect())
     };
     let changes = compare(&host, &View::new(&host), &steps).await?;
