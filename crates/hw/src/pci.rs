@@ -89,10 +89,17 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What a write to `sriov_numvfs` is for, with what makes the kernel's no understood: EBUSY where `now` is
-/// not 0, ERANGE above `total`.
+/// What a write to `sriov_numvfs` is for, with what explains the kernel's no where it will say no: ERANGE above
+/// `total`, EBUSY from one count to another.
 pub(crate) fn vf_count_intent(pf: PciAddress, count: u16, now: u16, total: u16) -> String {
-    format!("set sriov_numvfs of {pf} to {count} (it is {now}, sriov_totalvfs is {total})")
+    let why = if count > total {
+        format!(" (sriov_totalvfs is {total})")
+    } else if count != 0 && now != 0 {
+        format!(" (it is {now}, and goes through 0)")
+    } else {
+        String::new()
+    };
+    format!("set sriov_numvfs of {pf} to {count}{why}")
 }
 
 /// The PCI bus of a host.

@@ -13,7 +13,10 @@ use crate::nouns::{PciAddress, Vf, VfIndex};
 /// The PF's network device goes and an uplink representor comes, down, with another index (seen with os-net-config, which waits for it).
 pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMode) -> Outcome {
     let any_bound = vfs_of(state, address).any(|vf| state.functions[&vf].driver.is_some());
-    let bridged = state.netdevs.values().any(|n| n.role == NetdevRole::Uplink(address) && n.ovs_port && n.ingress_qdisc);
+    let bridged = state
+        .netdevs
+        .values()
+        .any(|n| n.role == NetdevRole::Uplink(address) && n.ovs_port && n.ingress_qdisc);
     let pf = state.pf_mut(address).ok_or(Errno::ENODEV)?;
     if pf.eswitch.mode == mode {
         return Ok(());
