@@ -114,8 +114,7 @@ fn outcome(end: &JobEnd, limit: u64) -> Outcome {
         JobEnd { timed_out: true, .. } => {
             Outcome::Failed { why: format!("it did not end within {limit} s and was killed") }
         }
-        JobEnd { rc: 0, .. } => Outcome::Passed,
-        JobEnd { rc, .. } => Outcome::Failed { why: format!("exit status {rc}") },
+        JobEnd { rc, stdout, .. } => Outcome::of(*rc == 0, &format!("exit status {rc}"), stdout),
     }
 }
 
@@ -153,11 +152,7 @@ impl Guest {
 }
 
 fn job(argv: &[&str], limit: Duration) -> Job {
-    let mut env = vec![
-        ("VDPA_BIN".to_owned(), PROGRAM.to_owned()),
-        ("RUST_BACKTRACE".to_owned(), "1".to_owned()),
-        ("NO_COLOR".to_owned(), "1".to_owned()),
-    ];
+    let mut env = vec![("VDPA_BIN".to_owned(), PROGRAM.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())];
     env.extend(CARDS.iter().map(|card| (card.variable.to_owned(), card.pci.to_owned())));
     Job { argv: argv.iter().map(|&word| word.to_owned()).collect(), env, limit, merge: true }
 }

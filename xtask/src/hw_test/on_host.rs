@@ -55,7 +55,10 @@ async fn take_one(running: &mut JoinSet<Ended>, tier: Tier, report: &mut Report)
 async fn run_one(suite: Suite, test: String, env: Vec<(String, String)>, limit: Duration) -> Ended {
     let mut command = process::command(&suite.executable.to_string_lossy());
     command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).envs(env);
-    command.current_dir(&suite.directory).env("CARGO_MANIFEST_DIR", &suite.directory);
+    command
+        .current_dir(&suite.directory)
+        .env("CARGO_MANIFEST_DIR", &suite.directory)
+        .env("RUST_BACKTRACE", "0");
     let since = Instant::now();
     let mut printed = String::new();
     let ended = process::followed(command, limit, |line| {
@@ -63,8 +66,7 @@ async fn run_one(suite: Suite, test: String, env: Vec<(String, String)>, limit: 
         printed.push('\n');
     });
     let outcome = match ended.await {
-        Ok(status) if status.success() => Outcome::Passed,
-        Ok(status) => Outcome::Failed { why: status.to_string() },
+        Ok(status) => Outcome::of(status.success(), &status.to_string(), &printed),
         Err(error) => Outcome::Failed { why: format!("{error:#}") },
     };
     Ended { suite, test, outcome, took: since.elapsed(), printed }

@@ -37,6 +37,22 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// What became of a test that ended by itself: why it failed is in what it printed, where it panicked.
+    pub(crate) fn of(succeeded: bool, status: &str, printed: &str) -> Self {
+        if succeeded {
+            return Self::Passed;
+        }
+        let mut lines = printed.lines().skip_while(|line| !line.contains(" panicked at "));
+        let place = lines.next().and_then(|line| line.split(" panicked at ").nth(1));
+        let why = match (place, lines.next()) {
+            (Some(place), Some(message)) => format!("{message} ({})", place.trim_end_matches(':')),
+            _ => status.to_owned(),
+        };
+        Self::Failed { why }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,6 +187,15 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_says_why_a_test_failed() {
+        let printed = "running 1 test\n\nthread 'x' (7) panicked at src/a.rs:3:5:\nno VF\nnote: run with\n";
+        let why = "no VF (src/a.rs:3:5)".to_owned();
+        assert_eq!(Outcome::of(false, "exit status: 101", printed), Outcome::Failed { why });
+        assert_eq!(Outcome::of(false, "signal: 9", ""), Outcome::Failed { why: "signal: 9".into() });
+        assert_eq!(Outcome::of(true, "exit status: 0", printed), Outcome::Passed);
+    }
 
     fn suite() -> Suite {
         Suite { package: "p".into(), target: "t".into(), ..Suite::default() }
