@@ -52,34 +52,36 @@ state() {
 	echo "datapaths $(ovs-appctl dpctl/dump-dps | sort | tr '\n' ' ')"
 }
 
-daemons() { pidof ovsdb-server ovs-vswitchd | tr '\n' ' '; }
-
 accounting() { perl -e 'syscall(163, @ARGV ? $ARGV[0] : 0) == 0 or die "acct: $!\n"' "$@"; }
 
-# What was done is read from the kernel's account of every process that ended (acct(5)) and the database's log of
-# every transaction (ovsdb(5)).
+forks() { sed -n 's/^processes //p' /proc/stat; }
+
+# What was done is read from the kernel's account of every process that ended (acct(5)), the database's log of every
+# transaction (ovsdb(5)) and systemd's journal.
 measure() {
-	local out=$1 size pid began ended forks rc
+	local result=$1 out size pid began ended forks rc
 	shift
-	mkdir -p "$out"
+	out=$(mktemp -d /run/bench.XXXXXX)
 	: > "$out/accounts"
 	size=$(stat -c %s "$database")
-	daemons > "$out/daemons.before"
 	accounting "$out/accounts"
 	times > "$out/times.before"
-	forks=$(sed -n 's/^processes //p' /proc/stat)
+	forks=$(forks)
 	began=$EPOCHREALTIME
 	"$@" > "$out/stdout" 2> "$out/stderr" &
 	pid=$!
 	wait "$pid"
 	rc=$?
 	ended=$EPOCHREALTIME
-	forks=$(($(sed -n 's/^processes //p' /proc/stat) - forks))
+	forks=$(($(forks) - forks))
 	times > "$out/times.after"
 	accounting
-	daemons > "$out/daemons.after"
 	tail -c +$((size + 1)) "$database" > "$out/transactions"
+	journalctl --quiet --unit=ovs-vswitchd --since="@${began%.*}" --output=cat | grep '^Started' > "$out/starts"
 	printf '%s\n' "pid $pid" "rc $rc" "began $began" "ended $ended" "forks $forks" > "$out/facts"
+	rm -rf "$result"
+	cp -r "$out" "$result"
+	rm -rf "$out"
 	return "$rc"
 }
 
