@@ -89,17 +89,11 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What a write to `sriov_numvfs` is for, with what explains the kernel's no where it will say no: ERANGE above
-/// `total`, EBUSY from one count to another.
+/// What a write to `sriov_numvfs` is for, so that the kernel's no explains itself: EBUSY from one count to
+/// another, ERANGE above `total`.
 pub(crate) fn vf_count_intent(pf: PciAddress, count: u16, now: u16, total: u16) -> String {
-    let why = if count > total {
-        format!(" (sriov_totalvfs is {total})")
-    } else if count != 0 && now != 0 {
-        format!(" (it is {now}, and goes through 0)")
-    } else {
-        String::new()
-    };
-    format!("set sriov_numvfs of {pf} to {count}{why}")
+    let limit = if count > total { format!(" (sriov_totalvfs is {total})") } else { String::new() };
+    format!("set the number of VFs of {pf} from {now} to {count}{limit}")
 }
 
 /// The PCI bus of a host.
