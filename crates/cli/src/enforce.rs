@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_eswitch::{DevlinkHandle, Mode, patience};
-use vdpa_hw::{DriverName, PciAddress, Vf, VfChange, VfIndex};
+use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfChange, VfIndex};
+use vdpa_netlink::Errno;
 use vdpa_ovs::{Change, PortKey, PortName, Setting};
 use vdpa_vm::{Interface, Role, Source};
 
@@ -74,8 +75,7 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
         Step::EswitchMode { pf, mode } => set_mode(host, view, *pf, *mode).await?,
         Step::Vfs { pf, count } => set_vf_count(host, view, *pf, *count).await?,
         Step::VfAttributes { vf, mac, trust } => {
-            let change = VfChange { mac: Some(*mac), trust: *trust, spoofchk: None };
-            set_vf_attributes(host, view, *vf, change).await?;
+            set_vf_attributes(host, view, *vf, *mac, *trust).await?;
         }
         Step::TcOffload { device, on } => {
             let link = view.link(*device).await?.ok_or_else(missing)?;
@@ -126,23 +126,39 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
     Ok(())
 }
 
-/// Sets what the PF keeps for a VF. A driver takes a VF's MAC when it is bound and never after (pitfall
-/// 21): one that is bound is unbound for it, and bound again whatever becomes of it.
-async fn set_vf_attributes(host: &Host, view: &View<'_>, vf: Vf, change: VfChange) -> Result<(), Error> {
+/// Sets what the PF keeps for a VF, as far as it is otherwise. A driver takes a VF's MAC when it is bound and never
+/// after (pitfall 21): one that is bound is unbound for it, and bound again whatever becomes of it.
+async fn set_vf_attributes(
+    host: &Host,
+    view: &View<'_>,
+    vf: Vf,
+    mac: MacAddress,
+    trust: Option<bool>,
+) -> Result<(), Error> {
     let missing = || Error::Missing(format!("the PF's network device of {vf}"));
-    let uplink = view.link(Device::Uplink(vf.pf)).await?.ok_or_else(missing)?;
-    let set = async || Ok(host.links.set_vf_attributes(uplink.index, vf.index, change).await?);
+    let uplink = view.link(Device::Uplink(vf.pf)).await?.ok_or_else(missing)?.index;
     let address = view.vf_address(vf).await?.ok_or_else(|| Error::Missing(vf.to_string()))?;
-    let kept = view.vf_attributes(vf.pf).await?.get(&vf.index).map(|kept| kept.mac);
-    match view.function(address).await?.driver {
-        Some(driver) if kept != change.mac => {
+    let kept = view.vf_attributes(vf.pf).await?.get(&vf.index).copied();
+    if kept.is_none_or(|kept| kept.mac != mac) {
+        let change = VfChange { mac: Some(mac), ..VfChange::default() };
+        let driver = view.function(address).await?.driver;
+        if driver.is_some() {
             host.pci.set_driver(address, None).await?;
-            let result = set().await;
-            set_driver(host, view, vf, address, Some(&driver)).await?;
-            result
         }
-        _ => set().await,
+        let set = host.links.set_vf_attributes(uplink, vf.index, change).await;
+        if driver.is_some() {
+            set_driver(host, view, vf, address, driver.as_ref()).await?;
+        }
+        set?;
     }
+    if trust.is_some() && kept.and_then(|kept| kept.trust) != trust {
+        let change = VfChange { trust, ..VfChange::default() };
+        host.links.set_vf_attributes(uplink, vf.index, change).await.map_err(|error| match error {
+            vdpa_hw::Error::Refused { refusal, .. } if refusal.errno == Errno::EOPNOTSUPP => Error::NoTrust { vf, refusal },
+            error => error.into(),
+        })?;
+    }
+    Ok(())
 }
 
 /// Binds a VF's driver, or none. Where it is the PF's, waits for the VF's network device and its name.

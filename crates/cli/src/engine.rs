@@ -147,6 +147,7 @@ impl Run<'_> {
         if !receipt.obsolete.is_empty() {
             self.drawer().write(receipt)?;
             *begun = true;
+            self.detach(receipt).await?;
             let back = self.restore(&receipt.obsolete, &receipt.initial_of(&receipt.obsolete)).await;
             if !back.is_complete() {
                 return Err(Error::Unverified(back.remains.iter().map(Remains::described).collect()));
@@ -178,6 +179,25 @@ impl Run<'_> {
         receipt.finish();
         self.drawer().write(receipt)?;
         Ok(statements)
+    }
+
+    /// Lets ports that nobody wants any more leave a bridge that stays: a card goes back only after that.
+    async fn detach(&self, receipt: &Receipt) -> Result<(), Error> {
+        let view = View::new(self.host);
+        let bridges: Vec<Step> = receipt.stages.iter().flatten().filter(|step| matches!(step, Step::Bridge { .. })).cloned().collect();
+        let mut changes = compare(self.host, &view, &bridges).await?;
+        for change in &mut changes {
+            if let (Step::Bridge { ports, .. }, Some(Step::Bridge { ports: now, .. })) = (&mut change.wanted, &change.now) {
+                ports.retain(|port| now.contains(port));
+            }
+        }
+        changes.retain(|change| change.now.as_ref().is_some_and(|now| matches!(now, Step::Bridge { exists: true, .. })));
+        changes.retain(|change| !change.holds());
+        self.report.stage(&changes.iter().collect::<Vec<_>>());
+        let steps: Vec<&Step> = changes.iter().map(|change| &change.wanted).collect();
+        let errors = enforce(self.host, &view, &steps, self.report).await;
+        self.host.checkpoint()?;
+        errors.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     async fn verify(&self, receipt: &Receipt) -> Result<Vec<Change>, Error> {

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use vdpa_hw::{PciAddress, VfIndex};
+use vdpa_hw::{PciAddress, Vf, VfIndex};
 
-use crate::config::{ConfigError, NicName};
+use crate::config::{ConfigError, NicName, Place};
 use crate::guard::Objection;
 
 /// Why a command did not do what it was asked for.
@@ -45,6 +45,23 @@ pub enum Error {
         pf: PciAddress,
         /// The VF.
         vf: VfIndex,
+    },
+    /// The PF's driver knows no trust in switchdev mode.
+    #[error("cannot set the trust of {vf}")]
+    NoTrust {
+        /// The VF.
+        vf: Vf,
+        /// The kernel's answer.
+        #[source]
+        refusal: vdpa_netlink::Refusal,
+    },
+    /// A mistake in the host file that only the host could tell.
+    #[error("{error}")]
+    Placed {
+        /// Where it stands.
+        place: Place,
+        /// What is wrong.
+        error: Box<Error>,
     },
     /// Guards object.
     #[error("{} before anything was changed", count(.0.len(), "guard objects", "guards object"))]
@@ -135,9 +152,19 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::NoNetdev(_) | Self::TooManyVfs { .. } | Self::SameNic { .. } => true,
+            Self::Placed { error, .. } => error.is_usage(),
             Self::Hw(error) => matches!(error, vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_)),
             Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
             _ => false,
+        }
+    }
+
+    /// The same with its place in the host file.
+    #[must_use]
+    pub fn at(self, place: Option<&Place>) -> Self {
+        match place {
+            Some(place) => Self::Placed { place: place.clone(), error: Box::new(self) },
+            None => self,
         }
     }
 
@@ -149,10 +176,8 @@ impl Error {
     /// The lines below the error: what the kernel or a daemon said, what was seen.
     pub fn details(&self) -> Vec<String> {
         match self {
-            Self::Config(ConfigError { place: Some(place), .. }) => {
-                let caret = " ".repeat(place.column - 1) + "^";
-                vec![format!("--> {place}"), format!("  | {}", place.text), format!("  | {caret}")]
-            }
+            Self::Config(ConfigError { place: Some(place), .. }) => place.shown().to_vec(),
+            Self::Placed { place, error } => [place.shown().to_vec(), error.details()].concat(),
             Self::Guarded(objections) => objections.iter().map(ToString::to_string).collect(),
             Self::Unverified(lines) | Self::Drifted(lines) => lines.clone(),
             _ => {
@@ -171,6 +196,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Config(error) => return Some(error.hint.clone()),
+            Self::Placed { error, .. } => return error.hint(),
+            Self::NoTrust { .. } => "take `trust` out: in switchdev mode the switch decides what a VF may send",
             Self::NoNetdev(_) => "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address",
             Self::TooManyVfs { nic, total, .. } => {
                 return Some(format!(

@@ -98,14 +98,21 @@ pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Re
     let mut nics: Vec<ResolvedNic> = Vec::new();
     let mut names: BTreeMap<PciAddress, NicName> = BTreeMap::new();
     for nic in &file.nics {
-        let resolved = resolve_nic(host, view, nic, file).await?;
+        let places = &nic.places;
+        let resolved = resolve_nic(host, view, nic, file).await.map_err(|error| match error {
+            Error::TooManyVfs { .. } => error.at(places.vfs.as_ref()),
+            _ if error.is_usage() => error.at(places.pf.as_ref()),
+            _ => error,
+        })?;
         if let Some(first) = names.insert(resolved.pf, nic.pf.clone()) {
-            return Err(Error::SameNic { first, second: nic.pf.clone(), pf: resolved.pf });
+            let same = Error::SameNic { first, second: nic.pf.clone(), pf: resolved.pf };
+            return Err(same.at(places.pf.as_ref()));
         }
         nics.push(resolved);
-    }
-    for domain in file.nics.iter().flat_map(|nic| &nic.vfs).filter_map(|vf| vf.vm.as_ref()) {
-        host.domains.status(domain).await?;
+        for (spec, domain) in nic.vfs.iter().filter_map(|vf| Some((vf, vf.vm.as_ref()?))) {
+            let known = host.domains.status(domain).await.map_err(Error::from);
+            known.map_err(|error| if error.is_usage() { error.at(places.vms.get(&spec.index)) } else { error })?;
+        }
     }
     Ok(Resolved { nics, file: file.clone() })
 }

@@ -101,17 +101,17 @@ fn a_bridge_name_that_linux_cannot_have_is_refused() {
 
 #[test]
 fn an_address_where_nothing_is_is_refused() {
-    is_refused("0000:43:00.0", "0000:99:00.0", "", "0000:99:00.0", "lspci");
+    is_refused("0000:43:00.0", "0000:99:00.0", "5:7", "0000:99:00.0", "lspci");
 }
 
 #[test]
 fn more_vfs_than_the_firmware_allows_are_refused() {
-    is_refused("vfs = 2", "vfs = 9", "", "0000:43:00.0 is to have 9 VFs and its firmware allows 8", "NUM_OF_VFS");
+    is_refused("vfs = 2", "vfs = 9", "6:7", "0000:43:00.0 is to have 9 VFs and its firmware allows 8", "NUM_OF_VFS");
 }
 
 #[test]
 fn a_domain_that_is_not_there_is_refused() {
-    is_refused("datapath = \"dpdk\"", "datapath = \"dpdk\"\nvm = \"cx6.9\"", "", "cx6.9", "virsh list --all");
+    is_refused("datapath = \"dpdk\"", "datapath = \"dpdk\"\nvm = \"cx6.9\"", "12:6", "cx6.9", "virsh list --all");
 }
 
 #[test]

@@ -15,7 +15,12 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let host = session.host(&access)?;
     session.listen_for_signals();
     let done = setup(&session.run(&host, &lock), &file, &access, &options.force.iter().copied().collect()).await?;
-    let (word, text) = if done.changed { ("done", "done") } else { ("unchanged", "unchanged: there was nothing to do") };
-    session.output.line(text);
+    let word = if done.changed {
+        session.output.line(format_args!("{} statements hold", done.statements.len()));
+        "done"
+    } else {
+        session.output.line("unchanged: there was nothing to do");
+        "unchanged"
+    };
     Ok(Outcome { receipt: session.standing()?, ..Outcome::done("setup", word, &done.statements) })
 }

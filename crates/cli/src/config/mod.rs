@@ -45,6 +45,20 @@ pub struct Nic {
     pub pf: NicName,
     /// Its VFs, from 0 on, each of them described.
     pub vfs: Vec<VfSpec>,
+    /// Where that stands, if it stands in a file.
+    #[serde(skip)]
+    pub places: Places,
+}
+
+/// Where in a host file stands what only the host can tell to be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Places {
+    /// The card's name.
+    pub pf: Option<Place>,
+    /// How many VFs it is to have.
+    pub vfs: Option<Place>,
+    /// The domains of its VFs.
+    pub vms: std::collections::BTreeMap<VfIndex, Place>,
 }
 
 /// How a host file names a PF.
@@ -135,7 +149,7 @@ impl HostFile {
         let vfs = VfIndex::first(vfs).map(|index| VfSpec { datapath, ..VfSpec::plain(index) }).collect();
         Self {
             bridge: bridge.unwrap_or_else(default_bridge),
-            nics: vec![Nic { pf, vfs }],
+            nics: vec![Nic { pf, vfs, places: Places::default() }],
             dpdk: Dpdk::default(),
             libvirt: Libvirt::default(),
         }

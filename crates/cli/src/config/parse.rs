@@ -12,7 +12,7 @@ use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
-use super::{ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, VfSpec};
+use super::{ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec};
 
 /// What a process gets where it is to do without huge pages: enough for the control path.
 const DEFAULT_MEGABYTES: u32 = 256;
@@ -158,9 +158,17 @@ impl Reader<'_> {
         span: &Range<usize>,
         macs: &mut BTreeMap<MacAddress, String>,
     ) -> Result<Nic, ConfigError> {
+        let place = |span: &Range<usize>| Some(Place::of(self.path, self.source, span));
+        let mut places = Places { vfs: place(&raw.vfs.span()), ..Places::default() };
         let pf = match (raw.pci, raw.netdev) {
-            (Some(pci), None) => NicName::Pci(pci.into_inner()),
-            (None, Some(netdev)) => NicName::Netdev(netdev.into_inner()),
+            (Some(pci), None) => {
+                places.pf = place(&pci.span());
+                NicName::Pci(pci.into_inner())
+            }
+            (None, Some(netdev)) => {
+                places.pf = place(&netdev.span());
+                NicName::Netdev(netdev.into_inner())
+            }
             (None, None) => {
                 let hint = "add `pci = \"0000:43:00.0\"` (`lspci -D -d 15b3:` lists them)";
                 return Err(self.wrong(span, "a card without `pci` or `netdev`".to_owned(), hint));
@@ -188,9 +196,10 @@ impl Reader<'_> {
                 let message = format!("VF {index} of {pf} is described twice");
                 return Err(self.wrong(&raw.index.span(), message, "keep one of the two"));
             }
+            places.vms.extend(raw.vm.as_ref().and_then(|vm| Some((index, place(&vm.span())?))));
             *slot = self.vf(&pf, raw, macs)?;
         }
-        Ok(Nic { pf, vfs })
+        Ok(Nic { pf, vfs, places })
     }
 
     fn vf(&self, pf: &NicName, raw: RawVf, macs: &mut BTreeMap<MacAddress, String>) -> Result<VfSpec, ConfigError> {

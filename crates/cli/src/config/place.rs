@@ -34,6 +34,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The place, its line and a mark below the column.
+    pub fn shown(&self) -> [String; 3] {
+        let caret = " ".repeat(self.column - 1) + "^";
+        [format!("--> {self}"), format!("  | {}", self.text), format!("  | {caret}")]
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
