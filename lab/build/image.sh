@@ -47,6 +47,7 @@ chown -R root:root "$root/usr/local" "$root/etc/systemd/system"
 for unit in $(listed $guest/masked-units); do
 	ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+chroot "$root" systemctl --quiet disable $(listed $guest/disabled-units)
 ln -sf lab.target "$root/etc/systemd/system/default.target"
 # Otherwise systemd takes each boot for the first one.
 echo 76647061206c6162206775657374210a > "$root/etc/machine-id"
