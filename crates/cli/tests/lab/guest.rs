@@ -1,4 +1,5 @@
 //! The VM that the tests run in: the program under test, and the system's own tools to look behind it.
+#![allow(clippy::unused_self, reason = "it is the guest that is asked")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -183,7 +184,7 @@ fn port_name(netdev: &str) -> Option<String> {
 
 /// Waits for something that somebody else does, a minute at most.
 pub(crate) fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(found) = look() {
             return found;

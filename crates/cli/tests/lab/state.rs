@@ -69,7 +69,8 @@ fn links(guest: &Guest) -> String {
         }
     }
     links.sort_by_key(|link| link["ifname"].to_string());
-    links.iter().map(|link| format!("{link}\n")).collect()
+    let lines: Vec<String> = links.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// Qdiscs, without the handles that the kernel counts up.
