@@ -68,7 +68,7 @@ measure() {
 	times > "$out/times.before"
 	forks=$(forks)
 	began=$EPOCHREALTIME
-	"$@" > "$out/stdout" 2> "$out/stderr" &
+	VDPA_TRACE=$out/trace "$@" > "$out/stdout" 2> "$out/stderr" &
 	pid=$!
 	wait "$pid"
 	rc=$?
@@ -78,7 +78,8 @@ measure() {
 	accounting
 	tail -c +$((size + 1)) "$database" > "$out/transactions"
 	journalctl --quiet --unit=ovs-vswitchd --since="@${began%.*}" --output=cat | grep '^Started' > "$out/starts"
-	printf '%s\n' "pid $pid" "rc $rc" "began $began" "ended $ended" "forks $forks" > "$out/facts"
+	printf '%s\n' "pid $pid" "rc $rc" "began $began" "ended $ended" "forks $forks" \
+		"grew $(($(stat -c %s "$database") - size))" > "$out/facts"
 	rm -rf "$result"
 	cp -r "$out" "$result"
 	rm -rf "$out"

@@ -1,8 +1,9 @@
 //! The project's own chores, as `cargo xtask CHORE`.
 //!
 //! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
-//! the virtual machine that the lab tier boots, also for use by hand.
+//! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it.
 
+mod bench;
 mod host;
 mod hw_test;
 mod lab;
@@ -27,6 +28,8 @@ enum Xtask {
     /// Build, boot and use the virtual hardware lab
     #[command(subcommand)]
     Lab(lab::Command),
+    /// Measure `vdpa setup` in the lab, beside shell scripts that do the same
+    Bench(bench::Args),
 }
 
 impl Xtask {
@@ -35,6 +38,7 @@ impl Xtask {
             Self::Test(args) => test::run(&args).await,
             Self::HwTest(args) => hw_test::run(&args).await,
             Self::Lab(command) => lab::run(command).await,
+            Self::Bench(args) => bench::run(&args).await,
         }
     }
 }

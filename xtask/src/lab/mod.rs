@@ -15,6 +15,7 @@ mod vm;
 
 pub(crate) use build::Lab;
 pub(crate) use commands::{Command, run};
-pub(crate) use job::{Job, JobEnd};
+pub(crate) use instance::Instance;
+pub(crate) use job::{Job, JobEnd, Share};
 pub(crate) use sandbox::{check, is_root};
 pub(crate) use vm::{CARDS, Life, Vm};

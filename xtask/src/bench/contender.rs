@@ -1,0 +1,187 @@
+//! Who takes part, and what they all have to reach.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::lab::CARDS;
+
+/// A way to the end state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contender {
+    /// `vdpa setup` with a host file.
+    Ours,
+    /// The shortest sequence of commands, with `udevadm settle`, without a restart of Open vSwitch.
+    Floor,
+    /// The same, waiting for nothing but the names that it needs.
+    FloorWithoutSettle,
+    /// The shortest sequence that restarts Open vSwitch once, as its manual has it for hw-offload.
+    FloorWithRestart,
+    /// The reference document's script.
+    Reference,
+}
+
+impl Contender {
+    const ALL: [Self; 5] =
+        [Self::Ours, Self::Floor, Self::FloorWithoutSettle, Self::FloorWithRestart, Self::Reference];
+
+    /// Those of a round, each round beginning with another.
+    pub(crate) fn in_round(round: u32, reference_rounds: u32) -> Vec<Self> {
+        let mut all = Self::ALL.to_vec();
+        if round == 0 || round > reference_rounds {
+            all.retain(|contender| *contender != Self::Reference);
+        }
+        let first = usize::try_from(round).unwrap_or(0) % all.len();
+        all.rotate_left(first);
+        all
+    }
+
+    /// Its command in the guest, where the scripts and host files are in `directory`.
+    pub(crate) fn argv(self, directory: &str, program: &str, target: Target) -> Vec<String> {
+        let script = |name: &str| vec!["bash".to_owned(), format!("{directory}/{name}.sh")];
+        match self {
+            Self::Ours => {
+                let file = format!("{directory}/{}", target.host_file_name());
+                vec![program.to_owned(), "setup".to_owned(), "--config".to_owned(), file]
+            }
+            Self::Floor | Self::FloorWithRestart => script("floor"),
+            Self::FloorWithoutSettle => script("floor-without-settle"),
+            Self::Reference => script("reference"),
+        }
+    }
+
+    /// What its script reads from the environment, beyond what the target says.
+    pub(crate) fn env(self) -> Vec<(String, String)> {
+        let (restart, nowait) = if self == Self::FloorWithRestart { ("1", "--no-wait") } else { ("0", "") };
+        vec![("RESTART".to_owned(), restart.to_owned()), ("NOWAIT".to_owned(), nowait.to_owned())]
+    }
+
+    /// Whether it is one of the shortest sequences, which are to be beaten.
+    pub(crate) fn is_floor(self) -> bool {
+        matches!(self, Self::Floor | Self::FloorWithoutSettle)
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ours => "vdpa setup",
+            Self::Floor => "floor.sh",
+            Self::FloorWithoutSettle => "floor-without-settle.sh",
+            Self::FloorWithRestart => "floor.sh RESTART=1",
+            Self::Reference => "reference.sh",
+        })
+    }
+}
+
+impl Serialize for Contender {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The end state: the pretend card with so many VFs, in switchdev mode, its ports on a bridge that offloads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
+    /// How many VFs.
+    pub(crate) vfs: u16,
+}
+
+const PF: &str = "enp1s0np0";
+
+impl Target {
+    fn each(self, name: impl Fn(u16) -> String) -> Vec<String> {
+        (0..self.vfs).map(name).collect()
+    }
+
+    fn mac(index: u16) -> String {
+        format!("e4:11:22:33:55:{:02x}", 0x60 + index)
+    }
+
+    /// Names as udev gives them on the lab's card.
+    fn representors(self) -> Vec<String> {
+        self.each(|index| format!("enp1s0npf0vf{index}"))
+    }
+
+    fn netdevs(self) -> Vec<String> {
+        self.each(|index| format!("enp1s0v{index}"))
+    }
+
+    /// What the scripts read from the environment.
+    pub(crate) fn env(self) -> Vec<(String, String)> {
+        // The card's VFs begin at routing id 0x180 and are two apart.
+        let address = |index: u16| format!("0000:01:{:02x}.{}", 0x10 + index / 4, 2 * (index % 4));
+        let words = [
+            ("PCINUM", CARDS[0].pci.to_owned()),
+            ("IFNAME", PF.to_owned()),
+            ("N", self.vfs.to_string()),
+            ("REPS", self.representors().join(" ")),
+            ("VFS", self.netdevs().join(" ")),
+            ("VFA", self.each(address).join(" ")),
+        ];
+        words.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    /// The name of our host file for it.
+    pub(crate) fn host_file_name(self) -> String {
+        format!("host-{}.toml", self.vfs)
+    }
+
+    /// Our host file for it.
+    pub(crate) fn host_file(self) -> String {
+        let vf = |index| format!("\n[[nic.vf]]\nindex = {index}\nmac = \"{}\"\n", Self::mac(index));
+        let vfs = self.each(vf).concat();
+        format!(
+            "[bridge]\nname = \"ovs-sriov\"\n\n[[nic]]\npci = \"{}\"\nvfs = {}\n{vfs}",
+            CARDS[0].pci, self.vfs
+        )
+    }
+
+    /// Which facts of the end state a state lacks. More than these may differ: only ours turns hw-tc-offload of the
+    /// uplink on.
+    pub(crate) fn missing(self, state: &str) -> Vec<String> {
+        let mut wanted = vec![
+            "eswitch mode switchdev".to_owned(),
+            format!("numvfs {}", self.vfs),
+            r#"hw-offload="true""#.to_owned(),
+            format!("bridge ovs-sriov: {PF} {} ", self.representors().join(" ")),
+        ];
+        wanted.extend(self.each(|index| format!("vf {index} mac {}", Self::mac(index))));
+        wanted.extend(self.each(|index| format!("driver of {index} mlx5_core")));
+        wanted.extend(self.each(|index| format!("netdev of {index} enp1s0v{index} {}", Self::mac(index))));
+        let links = self.representors().into_iter().chain(self.netdevs()).chain([PF.to_owned()]);
+        wanted.extend(links.map(|link| format!("link {link} 1 ")));
+        wanted.retain(|fact| !state.contains(fact.as_str()));
+        wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_those_of_the_card() {
+        let env = Target { vfs: 6 }.env();
+        let (_, addresses) = env.iter().find(|(name, _)| name == "VFA").unwrap();
+        assert_eq!(
+            addresses,
+            "0000:01:10.0 0000:01:10.2 0000:01:10.4 0000:01:10.6 0000:01:11.0 0000:01:11.2"
+        );
+    }
+
+    #[test]
+    fn every_round_has_every_floor_and_begins_with_another() {
+        let [first, second] = [1, 2].map(|round| Contender::in_round(round, 1));
+        assert_eq!((first.len(), second.len()), (5, 4));
+        assert_ne!(first[0], second[0]);
+        assert!(!second.contains(&Contender::Reference));
+    }
+
+    #[test]
+    fn a_fact_that_is_not_there_is_named() {
+        let missing = Target { vfs: 2 }.missing("eswitch mode legacy\nnumvfs 2\n");
+        assert_eq!(missing[0], "eswitch mode switchdev");
+        assert!(!missing.iter().any(|fact| fact == "numvfs 2"));
+    }
+}

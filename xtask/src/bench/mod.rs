@@ -1,0 +1,93 @@
+//! `cargo xtask bench`: what `vdpa setup` costs, beside the reference document's script and the shortest ones.
+//!
+//! In one VM, each contender brings the same card from the same clean state to the same end state, in turns and
+//! several times. `contender` says who they are, `guest` runs them by way of `lab/bench/guest.sh`, `counts` and
+//! `trace` read what that wrote, `report` makes a table of it. Nothing is taken on trust: every clean state is
+//! compared with the first, every end state with what was asked for, and packets show that flows are offloaded.
+//!
+//! Under emulation seconds mean little and differ from machine to machine; counts and ratios do not, and the verdict
+//! rests on them alone.
+
+mod contender;
+mod counts;
+mod guest;
+mod report;
+mod trace;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::lab::CARDS;
+use crate::workspace;
+use contender::{Contender, Target};
+use guest::Guest;
+use report::{Report, Sample};
+
+/// What to measure, and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Numbers of VFs
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 8], value_parser = clap::value_parser!(u16).range(2..=i64::from(CARDS[0].vfs)))]
+    vfs: Vec<u16>,
+    /// Rounds that count; one more comes first, to warm up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Rounds in which the reference document's script takes part: it takes a minute
+    #[arg(long, default_value_t = 2)]
+    reference_rounds: u32,
+    /// Use this VM, which is up, instead of a fresh one
+    #[arg(long, value_name = "NAME")]
+    vm: Option<String>,
+    /// Measure the debug build
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Measures.
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    let guest = Guest::ready(args.vm.as_deref(), !args.debug).await?;
+    let mut report = Report::begin(args.rounds)?;
+    for &vfs in &args.vfs {
+        let target = Target { vfs };
+        let clean = guest.clean(target).await?;
+        for round in 0..=args.rounds {
+            for contender in Contender::in_round(round, args.reference_rounds) {
+                let sample = measure(&guest, contender, target, &clean, round).await;
+                let sample = sample.with_context(|| format!("{contender}, {vfs} VFs, round {round}"))?;
+                println!("{}{}", sample.line(), if round == 0 { "  (warm-up)" } else { "" });
+                if round > 0 {
+                    report.add(sample);
+                }
+            }
+        }
+    }
+    guest.end().await?;
+    let directory = workspace::target().join("bench");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    report.end(&directory)
+}
+
+/// One run of one contender, from the clean state and back to it.
+async fn measure(
+    guest: &Guest,
+    contender: Contender,
+    target: Target,
+    clean: &str,
+    round: u32,
+) -> Result<Sample> {
+    let measured = guest.measure(contender, target).await?;
+    let state = guest.state(target).await?;
+    let missing = target.missing(&state);
+    ensure!(missing.is_empty(), "the end state lacks {missing:?}; it is:\n{state}");
+    // Packets change what the next one finds in the caches, and take time: once for each is enough.
+    let offloaded = if round == 1 { Some(guest.offloaded(target).await?) } else { None };
+    let restored = match contender {
+        Contender::Ours => Some(guest.teardown(target).await? == *clean),
+        _ => None,
+    };
+    let again = guest.clean(target).await?;
+    ensure!(again == *clean, "the clean state is not what it was:\n{clean}\nnow:\n{again}");
+    Ok(Sample { contender, vfs: target.vfs, round, measured, state, offloaded, restored })
+}

@@ -1,0 +1,261 @@
+//! What came out: a table for people, a file for machines, and a verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::contender::Contender;
+use super::guest::Measured;
+
+/// One run of one contender.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Sample {
+    /// Who.
+    pub(crate) contender: Contender,
+    /// With how many VFs.
+    pub(crate) vfs: u16,
+    /// When.
+    pub(crate) round: u32,
+    /// What it took and did.
+    #[serde(flatten)]
+    pub(crate) measured: Measured,
+    /// The end state, a fact a line.
+    pub(crate) state: String,
+    /// How many flows were offloaded after packets from VF to VF, where that was looked at.
+    pub(crate) offloaded: Option<u32>,
+    /// Ours: whether `vdpa teardown` brought the clean state back.
+    pub(crate) restored: Option<bool>,
+}
+
+impl Sample {
+    /// The run in a line.
+    pub(crate) fn line(&self) -> String {
+        let Measured { seconds, restarts, processes, writes, .. } = &self.measured;
+        format!(
+            "{} VFs  {:24} {seconds:6.2} s  {restarts} restarts, {} processes, {} writes",
+            self.vfs,
+            self.contender,
+            processes.started(),
+            writes.clients
+        )
+    }
+}
+
+/// All runs that count.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    rounds: u32,
+    /// The host's load averages before and after.
+    load: [String; 2],
+    samples: Vec<Sample>,
+}
+
+/// The middle, the least and the most of some numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    /// Of at least one number.
+    fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = numbers.collect();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 {
+            *sorted.get(middle)?
+        } else {
+            f64::midpoint(*sorted.get(middle.checked_sub(1)?)?, sorted[middle])
+        };
+        Some(Self { median, least: *sorted.first()?, most: *sorted.last()? })
+    }
+}
+
+impl Report {
+    /// An empty one.
+    pub(crate) fn begin(rounds: u32) -> Result<Self> {
+        Ok(Self { rounds, load: [load()?, String::new()], samples: Vec::new() })
+    }
+
+    /// Takes a run in.
+    pub(crate) fn add(&mut self, sample: Sample) {
+        self.samples.push(sample);
+    }
+
+    /// Prints the tables and the verdict, and writes both and all numbers to `directory`.
+    pub(crate) fn end(mut self, directory: &Path) -> Result<ExitCode> {
+        self.load[1] = load()?;
+        let targets = self.targets();
+        let mut text = format!(
+            "{} rounds; load of the host {} before, {} after\n\n{}\n{}\n",
+            self.rounds,
+            self.load[0],
+            self.load[1],
+            self.table(),
+            self.ours()
+        );
+        for (what, met) in &targets {
+            let _ = writeln!(text, "{} {what}", if *met { "met     " } else { "NOT MET " });
+        }
+        print!("\n{text}");
+        let write = |name: &str, text: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("setup.txt", text.as_bytes())?;
+        write("setup.json", &serde_json::to_vec_pretty(&self)?)?;
+        println!("\n{}", directory.join("setup.json").display());
+        Ok(if targets.iter().all(|(_, met)| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn sizes(&self) -> BTreeSet<u16> {
+        self.samples.iter().map(|sample| sample.vfs).collect()
+    }
+
+    fn of(&self, vfs: u16, contender: Contender) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(move |sample| sample.vfs == vfs && sample.contender == contender)
+    }
+
+    fn spread(&self, vfs: u16, contender: Contender, of: impl Fn(&Measured) -> f64) -> Option<Spread> {
+        Spread::of(self.of(vfs, contender).map(|sample| of(&sample.measured)))
+    }
+
+    /// How much longer than ours another takes: the median of what each round says, since rounds differ more than
+    /// contenders do where the machine is shared.
+    fn ratio(&self, vfs: u16, contender: Contender) -> Option<f64> {
+        let ours: BTreeMap<u32, f64> =
+            self.of(vfs, Contender::Ours).map(|sample| (sample.round, sample.measured.seconds)).collect();
+        let ratios = self
+            .of(vfs, contender)
+            .filter_map(|sample| Some(sample.measured.seconds / ours.get(&sample.round)?));
+        Spread::of(ratios).map(|spread| spread.median)
+    }
+
+    /// Every contender, by the number of VFs.
+    fn table(&self) -> String {
+        let mut table = String::from(
+            "VFs  contender                  median s  (least–most)    ÷ ours  CPU s  OVS restarts  processes  of services  threads and all  OVSDB writes  offloaded\n",
+        );
+        let contenders: BTreeSet<Contender> = self.samples.iter().map(|sample| sample.contender).collect();
+        for vfs in self.sizes() {
+            for &contender in &contenders {
+                let most = |of: &dyn Fn(&Measured) -> u32| {
+                    self.of(vfs, contender).map(|sample| of(&sample.measured)).max().unwrap_or_default()
+                };
+                let (Some(seconds), Some(cpu), Some(ratio)) = (
+                    self.spread(vfs, contender, |measured| measured.seconds),
+                    self.spread(vfs, contender, |measured| measured.user + measured.system),
+                    self.ratio(vfs, contender),
+                ) else {
+                    continue;
+                };
+                let span = format!("({:.2}–{:.2})", seconds.least, seconds.most);
+                let offloaded =
+                    self.of(vfs, contender).find_map(|sample| sample.offloaded).unwrap_or_default();
+                let _ = writeln!(
+                    table,
+                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {ratio:5.2}  {:5.2}  {:12}  {:9}  {:11}  {:15}  {:12}  {offloaded:9}",
+                    seconds.median,
+                    cpu.median,
+                    most(&|measured| measured.restarts),
+                    most(&|measured| measured.processes.started()),
+                    most(&|measured| measured.processes.services.values().sum()),
+                    most(&|measured| measured.forks),
+                    most(&|measured| measured.writes.clients),
+                );
+            }
+        }
+        table
+    }
+
+    /// Where our own time goes. Who is waited for overlaps; the sum of waiting and our own is the whole.
+    fn ours(&self) -> String {
+        let mut table = String::from("within vdpa setup, median seconds\nVFs    whole  waiting  (");
+        let parties: BTreeSet<&String> = self
+            .samples
+            .iter()
+            .filter_map(|sample| sample.measured.waits.as_ref())
+            .flat_map(|waits| waits.by.keys())
+            .collect();
+        let names: Vec<String> = parties.iter().map(|party| format!("{party:>7}")).collect();
+        let _ = writeln!(table, "{})  our own  own user CPU  waits", names.join("  "));
+        for vfs in self.sizes() {
+            let of = |of: &dyn Fn(&Measured) -> f64| {
+                self.spread(vfs, Contender::Ours, of).map_or(0.0, |spread| spread.median)
+            };
+            let waits = |measured: &Measured| measured.waits.clone().unwrap_or_default();
+            let by: Vec<String> = parties
+                .iter()
+                .map(|&party| {
+                    format!(
+                        "{:7.2}",
+                        of(&|measured| waits(measured).by.get(party).copied().unwrap_or_default())
+                    )
+                })
+                .collect();
+            let _ = writeln!(
+                table,
+                "{vfs:3}  {:7.2}  {:7.2}  ({})  {:7.2}  {:12.2}  {:5.0}",
+                of(&|measured| measured.seconds),
+                of(&|measured| waits(measured).together),
+                by.join("  "),
+                of(&|measured| measured.seconds - waits(measured).together),
+                of(&|measured| measured.user),
+                of(&|measured| f64::from(u32::try_from(waits(measured).count).unwrap_or(u32::MAX))),
+            );
+        }
+        table
+    }
+
+    /// What is to be reached, and whether it is.
+    fn targets(&self) -> Vec<(String, bool)> {
+        let mut targets = Vec::new();
+        for vfs in self.sizes() {
+            let mut all = |what: &str, is: &dyn Fn(&Sample) -> bool| {
+                targets.push((format!("{vfs} VFs: {what}"), self.of(vfs, Contender::Ours).all(is)));
+            };
+            all("no restart of Open vSwitch", &|sample| sample.measured.restarts == 0);
+            all("no process started", &|sample| sample.measured.processes.started() == 0);
+            all("one write transaction", &|sample| sample.measured.writes.clients == 1);
+            all("teardown brings the clean state back", &|sample| sample.restored == Some(true));
+            for floor in self
+                .samples
+                .iter()
+                .map(|sample| sample.contender)
+                .filter(|contender| contender.is_floor())
+                .collect::<BTreeSet<_>>()
+            {
+                if let Some(ratio) = self.ratio(vfs, floor) {
+                    targets.push((format!("{vfs} VFs: faster than {floor} ({ratio:.2} times)"), ratio > 1.0));
+                }
+            }
+        }
+        targets
+    }
+}
+
+fn load() -> Result<String> {
+    let load = fs::read_to_string("/proc/loadavg").context("cannot read the load of this machine")?;
+    Ok(load.split(' ').take(3).collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let spread = |numbers: &[f64]| Spread::of(numbers.iter().copied()).map(|spread| spread.median);
+        assert_eq!(spread(&[]), None);
+        assert_eq!(spread(&[3.0]), Some(3.0));
+        assert_eq!(spread(&[9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(spread(&[4.0, 1.0]), Some(2.5));
+    }
+}
