@@ -78,7 +78,18 @@ impl Receipt {
     pub fn remember(&mut self, befores: Befores) {
         for (subject, before) in befores {
             let ours = before.as_ref().and_then(Step::hangs_on).is_some_and(|vf| self.was_not_there(vf));
-            self.initial.entry(subject).or_insert(if ours { None } else { before });
+            match (self.initial.get_mut(&subject), before) {
+                // The one statement whose subject grows with the cards.
+                (
+                    Some(Some(Step::HwOffload { ports, in_force, .. })),
+                    Some(Step::HwOffload { ports: all, in_force: found, .. }),
+                ) => {
+                    in_force.extend(found.difference(ports).copied().collect::<Vec<_>>());
+                    ports.extend(all);
+                }
+                (Some(_), _) => {}
+                (None, before) => drop(self.initial.insert(subject, if ours { None } else { before })),
+            }
         }
     }
 

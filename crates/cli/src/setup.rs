@@ -165,6 +165,10 @@ async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error
                 *exists = *exists && !view.bridge(name).await?.is_ours();
                 ports.clear();
             }
+            Step::HwOffload { bridge, in_force, .. } => {
+                let seen = view.bridge(bridge).await?;
+                in_force.retain(|device| seen.port(&device.key()).is_none());
+            }
             Step::Kernel { device, .. } => *device = None,
             Step::Dpdk { process, .. } => *process = None,
             Step::Wired { wiring, .. } => *wiring = None,

@@ -146,6 +146,16 @@ pub(crate) fn snapshot(host: &SimulatedHost) -> String {
     serde_json::to_string_pretty(&all).unwrap()
 }
 
+/// Says in which lines two snapshots differ, if they do.
+#[track_caller]
+pub(crate) fn alike(expected: &str, found: &str, case: &str) {
+    let lines = |text: &str, other: &str| {
+        let other: BTreeSet<&str> = other.lines().collect();
+        text.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(expected == found, "{case}: expected {:#?}, found {:#?}", lines(expected, found), lines(found, expected));
+}
+
 /// Whether a network device with this role is there.
 pub(crate) fn has_netdev(host: &SimulatedHost, role: NetdevRole) -> bool {
     host.machine.observe(|state| state.netdev_with(role).is_some())
