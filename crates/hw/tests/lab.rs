@@ -79,7 +79,8 @@ async fn a_vf_whose_vhost_vdpa_device_is_open_is_held() {
     pci.set_vf_count(pf, 2, LIMIT).await.unwrap();
     let vf = vfs_of(&pci, pf).await[1];
     pci.set_driver(vf, Some(&driver())).await.unwrap();
-    run("modprobe", &["vhost_vdpa"]);
+    // The second makes the VF a management device; udev would load it a moment later.
+    run("modprobe", &["-a", "vhost_vdpa", "mlx5_vdpa"]);
     run("vdpa", &["dev", "add", "name", "held0", "mgmtdev", &format!("pci/{vf}")]);
     let devices = fs::read_dir("/sys/bus/vdpa/devices/held0").unwrap();
     let name = devices.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -112,6 +112,15 @@ impl Linux {
     async fn find_mgmtdev(&self, name: &MgmtDevName) -> Result<Option<MgmtDev>> {
         Ok(self.mgmtdevs().await?.into_iter().find(|mgmtdev| mgmtdev.name == *name))
     }
+
+    /// Whether a module is loaded and done with its initialization (`initstate`; built-in ones have none).
+    fn is_live(&self, module: &str) -> bool {
+        let directory = self.sys.join("module").join(module);
+        match std::fs::read_to_string(directory.join("initstate")) {
+            Ok(state) => state.trim() == "live",
+            Err(_) => directory.exists(),
+        }
+    }
 }
 
 /// The module that makes vDPA devices of what a PCI driver drives.
@@ -136,7 +145,8 @@ impl KernelVdpa for Linux {
             return Ok(found);
         }
         let module = self.pci_driver(function).ok().flatten().and_then(|driver| module_for(&driver));
-        if let Some(module) = module.filter(|module| !self.sys.join("module").join(module).exists()) {
+        // udev may be loading it at this moment; modprobe(8) then waits until that is done.
+        if let Some(module) = module.filter(|module| !self.is_live(module)) {
             match modules::load(module).await {
                 Ok(()) => {
                     if let Some(found) = self.find_mgmtdev(&name).await? {
