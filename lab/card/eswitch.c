@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * devlink: the eswitch's modes, the representors that come and go with them,
  * the VF ports' functions, and what the card says about itself.

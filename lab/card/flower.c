@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * tc flower rules: taken or refused. A taken rule shows in_hw; the packets go
  * through tc in software all the same, which is why its counters are true.

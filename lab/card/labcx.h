@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * labcx: a pretend SR-IOV card with an embedded switch, for virtual machines.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * labcx_vdpa: what mlx5_vdpa is to mlx5_core. Each probed VF is a vDPA
  * management device; its vDPA device carries packets between a virtio driver
