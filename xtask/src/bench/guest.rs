@@ -12,10 +12,9 @@ use tempfile::TempDir;
 use super::contender::{Contender, Target};
 use super::counts::{self, Processes, Writes};
 use super::trace::{self, Waits};
-use crate::hw_test::program;
 use crate::lab::{Instance, Job, JobEnd, Lab, Life, Share, Vm};
 use crate::process;
-use crate::{progress, workspace};
+use crate::workspace;
 
 /// The reference script with 8 VFs takes 70 s on a quiet machine.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -53,11 +52,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Builds the program, boots a VM unless one is named, and brings all that is needed into it.
-    pub(crate) async fn ready(vm: Option<&str>, release: bool) -> Result<Self> {
-        let building = progress::Part::begin("building vdpa");
-        let program = program(release).await?;
-        building.end();
+    /// Boots a VM unless one is named, and brings `program` and all that is needed into it.
+    pub(crate) async fn ready(vm: Option<&str>, program: &Path) -> Result<Self> {
         let guest = if let Some(name) = vm {
             Self { share: Instance::named(name)?.share()?, own: None }
         } else {
@@ -75,7 +71,7 @@ impl Guest {
         for directory in ["baseline", "bench"] {
             copy_scripts(&workspace::lab().join(directory), &bench)?;
         }
-        fs::copy(&program, bench.join("vdpa"))?;
+        fs::copy(program, bench.join("vdpa"))?;
         guest.must(&["install", "-D", "/lab/bench/vdpa", PROGRAM], vec![]).await?;
         guest.must(&["cp", "-rT", "/lab/bench", SCRIPTS], vec![]).await?;
         Ok(guest)

@@ -15,10 +15,12 @@ mod report;
 mod trace;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::hw_test::program;
 use crate::lab::CARDS;
 use crate::workspace;
 use contender::{Contender, Target};
@@ -40,14 +42,18 @@ pub(crate) struct Args {
     /// Use this VM, which is up, instead of a fresh one
     #[arg(long, value_name = "NAME")]
     vm: Option<String>,
-    /// Measure the debug build
-    #[arg(long)]
-    debug: bool,
+    /// Measure this program instead of a release build of the workspace
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    let guest = Guest::ready(args.vm.as_deref(), !args.debug).await?;
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => program(true).await?,
+    };
+    let guest = Guest::ready(args.vm.as_deref(), &program).await?;
     let mut report = Report::begin(args.rounds)?;
     for &vfs in &args.vfs {
         let target = Target { vfs };
