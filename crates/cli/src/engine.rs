@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+use vdpa_hw::PciAddress;
 
 use crate::enforce::{await_devices, enforce};
 use crate::error::{Error, RESUME};
@@ -23,7 +24,7 @@ use crate::lock::Lock;
 use crate::plan::{Change, compare};
 use crate::receipt::{Befores, Drawer, Phase, Receipt};
 use crate::report::Report;
-use crate::step::Step;
+use crate::step::{Device, Step};
 use crate::view::View;
 
 /// Set when the user wants to stop: the stage at work is finished, then the host is restored.
@@ -147,7 +148,8 @@ impl Run<'_> {
         if !receipt.obsolete.is_empty() {
             self.drawer().write(receipt)?;
             *begun = true;
-            self.detach(receipt).await?;
+            let wanted: BTreeSet<Device> = receipt.stages.iter().flatten().flat_map(ports_of).copied().collect();
+            self.detach(&receipt.stages, |port| wanted.contains(port)).await?;
             let back = self.restore(&receipt.obsolete, &receipt.initial_of(&receipt.obsolete)).await;
             if !back.is_complete() {
                 return Err(Error::Unverified(back.remains.iter().map(Remains::described).collect()));
@@ -168,6 +170,10 @@ impl Run<'_> {
                 *begun = true;
             }
             self.report.stage(&due);
+            let switched = switched(&due);
+            if !switched.is_empty() {
+                self.detach(&receipt.stages, |port| !switched.contains(&port.pf())).await?;
+            }
             let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
             let mut errors = enforce(self.host, &view, &steps, self.report).await;
             self.host.checkpoint()?;
@@ -181,21 +187,25 @@ impl Run<'_> {
         Ok(statements)
     }
 
-    /// Lets ports that nobody wants any more leave a bridge that stays: a card goes back only after that.
-    async fn detach(&self, receipt: &Receipt) -> Result<(), Error> {
+    /// Lets our ports leave the bridges of `stages`, but for those that stay: a kernel may not switch a card, nor take
+    /// its VFs, while tc rules stand on it (pitfall 4).
+    async fn detach(&self, stages: &[Vec<Step>], stays: impl Fn(&Device) -> bool) -> Result<(), Error> {
         let view = View::new(self.host);
-        let bridges: Vec<Step> = receipt.stages.iter().flatten().filter(|step| matches!(step, Step::Bridge { .. })).cloned().collect();
-        let mut changes = compare(self.host, &view, &bridges).await?;
-        for change in &mut changes {
-            if let (Step::Bridge { ports, .. }, Some(Step::Bridge { ports: now, .. })) = (&mut change.wanted, &change.now) {
-                ports.retain(|port| now.contains(port));
+        let bridges: Vec<Step> =
+            stages.iter().flatten().filter(|step| matches!(step, Step::Bridge { .. })).cloned().collect();
+        let mut leaving = Vec::new();
+        for change in compare(self.host, &view, &bridges).await? {
+            let Some(Step::Bridge { name, exists: true, ports: now }) = change.now else { continue };
+            let mut ports = BTreeSet::new();
+            for port in now.iter().filter(|port| stays(port)) {
+                // A row whose device is gone goes with the others.
+                ports.extend(view.link(*port).await?.map(|_| *port));
+            }
+            if ports != now {
+                leaving.push(Step::Bridge { name, exists: true, ports });
             }
         }
-        changes.retain(|change| change.now.as_ref().is_some_and(|now| matches!(now, Step::Bridge { exists: true, .. })));
-        changes.retain(|change| !change.holds());
-        self.report.stage(&changes.iter().collect::<Vec<_>>());
-        let steps: Vec<&Step> = changes.iter().map(|change| &change.wanted).collect();
-        let errors = enforce(self.host, &view, &steps, self.report).await;
+        let errors = enforce(self.host, &view, &leaving.iter().collect::<Vec<_>>(), self.report).await;
         self.host.checkpoint()?;
         errors.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
@@ -235,7 +245,14 @@ impl Run<'_> {
                 continue;
             }
             touched.extend(due.iter().map(|change| change.wanted.subject()));
-            self.report.stage(&due.iter().collect::<Vec<_>>());
+            let due: Vec<&Change> = due.iter().collect();
+            self.report.stage(&due);
+            let switched = switched(&due);
+            if !switched.is_empty()
+                && let Err(error) = self.detach(&stages, |port| !switched.contains(&port.pf())).await
+            {
+                self.report.warn(&error.flat());
+            }
             let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
             for (step, error) in enforce(self.host, &view, &steps, self.report).await {
                 failed.insert(step.subject(), error.flat());
@@ -265,6 +282,17 @@ impl Run<'_> {
         }
         remains
     }
+}
+
+/// The cards whose eswitch changes its mode.
+fn switched(due: &[&Change]) -> BTreeSet<PciAddress> {
+    let pf = |change: &&Change| if let Step::EswitchMode { pf, .. } = change.wanted { Some(pf) } else { None };
+    due.iter().filter_map(pf).collect()
+}
+
+fn ports_of(step: &Step) -> impl Iterator<Item = &Device> {
+    let ports = if let Step::Bridge { ports, .. } = step { Some(ports) } else { None };
+    ports.into_iter().flatten()
 }
 
 /// What `befores` says besides of VFs that were there: their MACs, then their drivers, then their links.

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// The lock, for as long as it lives. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,7 +31,7 @@ impl Lock {
                     std::os::unix::fs::FileExt::write_all_at(&file, std::process::id().to_string().as_bytes(), 0)
                 });
                 written.map_err(|source| Error::Run { path, source })?;
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let holder = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
@@ -39,6 +39,14 @@ impl Lock {
             }
             Err(errno) => Err(Error::Run { path, source: errno.into() }),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // By name, since closing the file is not enough: a process that is just being started shares it until it has
+        // become its program.
+        drop(flock(&self.file, FlockOperation::Unlock));
     }
 }
 

@@ -107,14 +107,15 @@ async fn kernel_device(host: &Host, vf: Vf, queues: NonZeroU16) -> Result<Option
     }))
 }
 
-/// Our ports on the bridge, as far as they are open under their device's present name.
+/// Our ports on the bridge: those that are open under their device's present name, and those whose device is gone,
+/// so that a row that is left over shows.
 async fn bridge(view: &View<'_>, name: &BridgeName) -> Result<Step, Error> {
     let seen = view.bridge(name).await?;
     let mut ports = BTreeSet::new();
-    for port in seen.ports().iter().filter(|port| port.works()) {
+    for port in seen.ports() {
         let Ok(device) = port.key.as_str().parse::<Device>() else { continue };
         let link = view.link(device).await?;
-        if link.is_some_and(|link| link.name.as_str() == port.name.as_str()) {
+        if link.is_none_or(|link| port.works() && link.name.as_str() == port.name.as_str()) {
             ports.insert(device);
         }
     }

@@ -151,7 +151,16 @@ async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<B
             steps.push(Step::Up { device: Device::Vf(vf), up: false });
         }
     }
-    let changes = compare(host, view, &steps).await?;
+    let mut changes = compare(host, view, &steps).await?;
+    for now in changes.iter_mut().filter_map(|change| change.now.as_mut()) {
+        let Step::Bridge { ports, .. } = now else { continue };
+        // A row whose device is gone cannot be brought back, and nobody misses it.
+        for device in ports.clone() {
+            if view.link(device).await?.is_none() {
+                ports.remove(&device);
+            }
+        }
+    }
     Ok(changes.into_iter().map(|change| (change.wanted.subject(), change.now)).collect())
 }
 
