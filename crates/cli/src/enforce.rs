@@ -203,7 +203,11 @@ async fn serve(
 /// Switches the mode, and waits for the uplink and, where there are VFs, their representors.
 async fn set_mode(host: &Host, view: &View<'_>, pf: PciAddress, mode: Mode) -> Result<(), Error> {
     let count = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
-    host.eswitch.set_mode(&DevlinkHandle::from(pf), mode, patience(usize::from(count))).await?;
+    let switched = host.eswitch.set_mode(&DevlinkHandle::from(pf), mode, patience(usize::from(count))).await;
+    switched.map_err(|error| match error {
+        vdpa_eswitch::Error::Refused { .. } => Error::ModeRefused(error),
+        error => error.into(),
+    })?;
     await_netdevs(host, pf, mode, count).await
 }
 

@@ -46,6 +46,9 @@ pub enum Error {
         /// The VF.
         vf: VfIndex,
     },
+    /// The kernel refuses to change an eswitch's mode: another order may do.
+    #[error(transparent)]
+    ModeRefused(vdpa_eswitch::Error),
     /// The PF's driver knows no trust in switchdev mode.
     #[error("cannot set the trust of {vf}")]
     NoTrust {
@@ -234,7 +237,7 @@ impl Error {
                 "run as root: `sudo vdpa setup`"
             }
             Self::Hw(_) => DMESG,
-            Self::Eswitch(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
+            Self::Eswitch(error) | Self::ModeRefused(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
             Self::Ovs(error) => error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more"),
             Self::Datapath(error) => error.hint().unwrap_or(DMESG),
             Self::Vm(error) => return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned())),

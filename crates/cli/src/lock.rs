@@ -46,7 +46,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // By name, since closing the file is not enough: a process that is just being started shares it until it has
         // become its program.
-        drop(flock(&self.file, FlockOperation::Unlock));
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

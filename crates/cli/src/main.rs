@@ -1,26 +1,57 @@
 //! The `vdpa` command.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
-use vdpa_cli::args::Cli;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+use vdpa_cli::args::{Cli, Command};
+use vdpa_cli::commands;
+use vdpa_cli::report::Log;
+use vdpa_cli::trace::{self, Trace};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let began = Instant::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return commands::not_understood(&error),
+    };
+    // A supervisor inherits the environment of the command that starts it, but the record is not its own.
+    let path = std::env::var_os(trace::VARIABLE).filter(|_| !matches!(cli.command, Command::Supervise { .. }));
+    let trace = match path.map(|path| Trace::to(path.as_ref(), began)).transpose() {
+        Ok(trace) => trace,
+        Err(error) => {
+            eprintln!("error: cannot write the file that {} names: {error}", trace::VARIABLE);
+            return ExitCode::from(2);
+        }
+    };
     let level = ["warn", "vdpa=debug,info", "trace"][usize::from(cli.common.verbose.min(2))];
     let filter = EnvFilter::try_from_env("VDPA_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::CLOSE)
+    let to = Log::new(cli.common.simulate.is_some());
+    let log = tracing_subscriber::fmt::layer().with_ansi(to.has_colours()).with_writer(move || to);
+    let log = log.with_span_events(FmtSpan::CLOSE);
+    tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(trace.clone().map(|trace| trace.with_filter(filter_fn(Trace::records))))
         .init();
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(vdpa_cli::commands::run(cli)),
+    let code = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(commands::run(cli));
+            // A write that the kernel does not return from must not keep us here for ever.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             tracing::error!("cannot start: {error}");
             ExitCode::FAILURE
         }
+    };
+    if let Some(Err(error)) = trace.map(|trace| trace.end()) {
+        eprintln!("warning: the file that {} names is cut short: {error}", trace::VARIABLE);
     }
+    code
 }

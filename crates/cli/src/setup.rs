@@ -136,7 +136,7 @@ impl Attempt<'_> {
 
 /// A kernel that will not switch an eswitch without VFs may do so with them: mlx5 before kernel 5.7.
 fn refused_switchdev(failure: &Failure) -> bool {
-    let refused = matches!(&failure.error, Error::Eswitch(vdpa_eswitch::Error::Refused { .. }));
+    let refused = matches!(&failure.error, Error::ModeRefused(_));
     refused && failure.restored.as_ref().is_none_or(Restored::is_complete)
 }
 

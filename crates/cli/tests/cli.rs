@@ -160,8 +160,8 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
     });
     let successes = successes.into_inner().unwrap();
     // A card that refuses switchdev once, which is operation 2, is set up in the other order.
-    let all = successes.iter().filter(|at| **at != 2).min();
-    assert!(successes.contains(&2) && all.is_some_and(|all| *all > 15), "{successes:?}");
+    let all = successes.iter().filter(|at| **at != 2).min().copied().unwrap_or(0);
+    assert!(successes.contains(&2) && all > 15 && (all..=24).all(|at| successes.contains(&at)), "{successes:?}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ async fn a_card_that_never_switches_is_as_it_was() {
     bench.profile(|profile| profile.refuses_switchdev = Some("Firmware says no".into()));
     let before = bench.settled_snapshot().await;
     let failure = bench.setup(reference()).await.unwrap_err();
-    assert!(matches!(&failure.error, Error::Eswitch(_)), "{failure:?}");
+    assert!(matches!(&failure.error, Error::ModeRefused(_)), "{failure:?}");
     assert_eq!(failure.error.details(), ["kernel: Firmware says no (EOPNOTSUPP)"]);
     assert!(failure.restored.as_ref().is_some_and(vdpa_cli::engine::Restored::is_complete), "{failure:?}");
     assert_eq!(before, bench.settled_snapshot().await);
