@@ -73,13 +73,19 @@ pub enum Command {
     #[command(after_help = HOST_FILE_HELP)]
     Setup(Setup),
     /// Show what `setup` would change, statement by statement; touches nothing.
-    #[command(after_help = "Examples:\n  vdpa plan --simulate\n  vdpa plan --config host.toml --detailed-exitcode; echo $?")]
+    #[command(
+        after_help = "Examples:\n  vdpa plan --simulate\n  vdpa plan --config host.toml --detailed-exitcode; echo $?"
+    )]
     Plan(Plan),
     /// Show every statement and whether it holds now; exit code 1 if one does not.
-    #[command(after_help = "Examples:\n  vdpa status\n  vdpa status --json | jq '.statements[] | select(.holds | not)'")]
+    #[command(
+        after_help = "Examples:\n  vdpa status\n  vdpa status --json | jq '.statements[] | select(.holds | not)'"
+    )]
     Status(Wanted),
     /// Bring back what was there before `setup`.
-    #[command(after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since")]
+    #[command(
+        after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since"
+    )]
     Teardown(Teardown),
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
@@ -173,7 +179,9 @@ impl Wanted {
     pub fn host_file(&self, simulated: bool) -> Result<HostFile, ConfigError> {
         let name = self.pci.map(NicName::Pci).or_else(|| self.netdev.clone().map(NicName::Netdev));
         match (name, self.vfs, &self.config) {
-            (Some(name), Some(vfs), _) => Ok(HostFile::single(name, vfs, self.bridge.clone(), self.datapath.unwrap_or_default())),
+            (Some(name), Some(vfs), _) => {
+                Ok(HostFile::single(name, vfs, self.bridge.clone(), self.datapath.unwrap_or_default()))
+            }
             (None, Some(vfs), _) => Err(ConfigError {
                 message: format!("--vfs {vfs} without a card"),
                 place: None,

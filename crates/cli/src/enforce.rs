@@ -154,7 +154,9 @@ async fn set_vf_attributes(
     if trust.is_some() && kept.and_then(|kept| kept.trust) != trust {
         let change = VfChange { trust, ..VfChange::default() };
         host.links.set_vf_attributes(uplink, vf.index, change).await.map_err(|error| match error {
-            vdpa_hw::Error::Refused { refusal, .. } if refusal.errno == Errno::EOPNOTSUPP => Error::NoTrust { vf, refusal },
+            vdpa_hw::Error::Refused { refusal, .. } if refusal.errno == Errno::EOPNOTSUPP => {
+                Error::NoTrust { vf, refusal }
+            }
             error => error.into(),
         })?;
     }
@@ -286,7 +288,12 @@ async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(
 
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
 /// hw-offload does not come into force without.
-async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &dyn Report) -> Result<(), Error> {
+async fn enforce_switch(
+    host: &Host,
+    view: &View<'_>,
+    steps: &[&Step],
+    report: &dyn Report,
+) -> Result<(), Error> {
     let Some(bridge) = steps.iter().find_map(|step| match step {
         Step::Bridge { name, .. } | Step::HwOffload { bridge: name, .. } => Some(name),
         _ => None,
@@ -333,13 +340,13 @@ async fn enforce_switch(host: &Host, view: &View<'_>, steps: &[&Step], report: &
     Err(Error::NotInForce(wanted.difference(&in_force).map(ToString::to_string).collect()))
 }
 
-async fn named(
-    view: &View<'_>,
-    ports: &BTreeSet<Device>,
-) -> Result<Vec<(PortKey, PortName)>, Error> {
+async fn named(view: &View<'_>, ports: &BTreeSet<Device>) -> Result<Vec<(PortKey, PortName)>, Error> {
     let mut named = Vec::new();
     for device in ports {
-        let link = view.link(*device).await?.ok_or_else(|| Error::Missing(format!("the network device of {device}")))?;
+        let link = view
+            .link(*device)
+            .await?
+            .ok_or_else(|| Error::Missing(format!("the network device of {device}")))?;
         named.push((device.key(), link.name.as_str().parse()?));
     }
     Ok(named)
@@ -351,7 +358,9 @@ async fn named(
 /// Where the datapath is not there.
 pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface, Error> {
     let source = match wiring.datapath {
-        Datapath::Dpdk => Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Client { reconnect: RECONNECT } },
+        Datapath::Dpdk => {
+            Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Client { reconnect: RECONNECT } }
+        }
         Datapath::Kernel => {
             let name = DeviceName::of_vf(vf);
             Source::Vdpa { device: host.kernel.char_device(&name, NETDEV_LIMIT).await? }

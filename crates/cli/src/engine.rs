@@ -148,7 +148,8 @@ impl Run<'_> {
         if !receipt.obsolete.is_empty() {
             self.drawer().write(receipt)?;
             *begun = true;
-            let wanted: BTreeSet<Device> = receipt.stages.iter().flatten().flat_map(ports_of).copied().collect();
+            let wanted: BTreeSet<Device> =
+                receipt.stages.iter().flatten().flat_map(ports_of).copied().collect();
             self.detach(&receipt.stages, |port| wanted.contains(port)).await?;
             let back = self.restore(&receipt.obsolete, &receipt.initial_of(&receipt.obsolete)).await;
             if !back.is_complete() {
@@ -220,11 +221,13 @@ impl Run<'_> {
     /// Brings back what `befores` says of the subjects of `stages`; goes on past errors.
     pub async fn restore(&self, stages: &[Vec<Step>], befores: &Befores) -> Restored {
         let before = |step: &Step| befores.get(&step.subject()).cloned().flatten();
-        let mut stages: Vec<Vec<Step>> = stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
+        let mut stages: Vec<Vec<Step>> =
+            stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
         stages.extend(besides(&stages, befores));
         let mut failed: BTreeMap<String, String> = BTreeMap::new();
         let mut touched = BTreeSet::new();
-        let passes = stages.iter().rev().map(|stage| (false, stage)).chain(stages.iter().map(|stage| (true, stage)));
+        let passes =
+            stages.iter().rev().map(|stage| (false, stage)).chain(stages.iter().map(|stage| (true, stage)));
         for (forwards, stage) in passes {
             if forwards {
                 await_devices(self.host, stage).await;
@@ -272,11 +275,18 @@ impl Run<'_> {
         let mut seen = BTreeSet::new();
         for step in stages.iter().flatten().filter(|step| seen.insert(step.subject())) {
             let why = failed.get(&step.subject()).cloned();
-            match compare(self.host, &view, std::slice::from_ref(step)).await.map(|mut changes| changes.remove(0)) {
+            match compare(self.host, &view, std::slice::from_ref(step))
+                .await
+                .map(|mut changes| changes.remove(0))
+            {
                 Ok(change) if change.holds() => {}
                 Ok(change) => remains.push(Remains { before: change.wanted, now: change.now, why }),
                 Err(error) => {
-                    remains.push(Remains { before: step.clone(), now: None, why: Some(why.unwrap_or_else(|| error.flat())) });
+                    remains.push(Remains {
+                        before: step.clone(),
+                        now: None,
+                        why: Some(why.unwrap_or_else(|| error.flat())),
+                    });
                 }
             }
         }
@@ -286,7 +296,8 @@ impl Run<'_> {
 
 /// The cards whose eswitch changes its mode.
 fn switched(due: &[&Change]) -> BTreeSet<PciAddress> {
-    let pf = |change: &&Change| if let Step::EswitchMode { pf, .. } = change.wanted { Some(pf) } else { None };
+    let pf =
+        |change: &&Change| if let Step::EswitchMode { pf, .. } = change.wanted { Some(pf) } else { None };
     due.iter().filter_map(pf).collect()
 }
 

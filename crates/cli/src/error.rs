@@ -200,8 +200,12 @@ impl Error {
         let text = match self {
             Self::Config(error) => return Some(error.hint.clone()),
             Self::Placed { error, .. } => return error.hint(),
-            Self::NoTrust { .. } => "take `trust` out: in switchdev mode the switch decides what a VF may send",
-            Self::NoNetdev(_) => "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address",
+            Self::NoTrust { .. } => {
+                "take `trust` out: in switchdev mode the switch decides what a VF may send"
+            }
+            Self::NoNetdev(_) => {
+                "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address"
+            }
             Self::TooManyVfs { nic, total, .. } => {
                 return Some(format!(
                     "lower `vfs` to {total}, or raise NUM_OF_VFS: `mstconfig -d {nic} set NUM_OF_VFS=N` and reboot"
@@ -211,36 +215,56 @@ impl Error {
             Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
             Self::Guarded(objections) => {
                 let mut hint = "move what is named away from the card, or override a guard:".to_owned();
-                for guard in objections.iter().map(|objection| objection.guard).collect::<std::collections::BTreeSet<_>>() {
+                for guard in objections
+                    .iter()
+                    .map(|objection| objection.guard)
+                    .collect::<std::collections::BTreeSet<_>>()
+                {
                     let _ = write!(hint, " `--force {guard}`");
                 }
                 return Some(hint);
             }
-            Self::NotInForce(_) => "`journalctl -u ovs-vswitchd` and `ovs-vsctl get Open_vSwitch . other_config`",
+            Self::NotInForce(_) => {
+                "`journalctl -u ovs-vswitchd` and `ovs-vsctl get Open_vSwitch . other_config`"
+            }
             Self::Missing(_) | Self::Unverified(_) => "`vdpa status` shows what holds; `dmesg` may say why",
-            Self::Drifted(_) => "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same",
+            Self::Drifted(_) => {
+                "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same"
+            }
             Self::Locked { .. } => "wait until it is done",
             Self::Receipt { verb: "understand", path, .. } => {
-                return Some(format!("use the vdpa that wrote it, or move {} away and look after the host by hand", path.display()));
+                return Some(format!(
+                    "use the vdpa that wrote it, or move {} away and look after the host by hand",
+                    path.display()
+                ));
             }
             Self::Run { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "run as root; on a simulated host, name a directory of yours: `--simulate=DIR`"
             }
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
-            Self::Simulation { .. } => "name another directory with `--simulate=DIR`, or remove the file to start anew",
+            Self::Simulation { .. } => {
+                "name another directory with `--simulate=DIR`, or remove the file to start anew"
+            }
             Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
             Self::Interrupted => "`vdpa setup` begins anew",
             Self::NotRestored => RESUME,
             Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
-            Self::Hw(vdpa_hw::Error::NotPf(_)) => "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs",
-            Self::Hw(vdpa_hw::Error::Permission { .. }) | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => {
-                "run as root: `sudo vdpa setup`"
+            Self::Hw(vdpa_hw::Error::NotPf(_)) => {
+                "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs"
             }
+            Self::Hw(vdpa_hw::Error::Permission { .. })
+            | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => "run as root: `sudo vdpa setup`",
             Self::Hw(_) => DMESG,
-            Self::Eswitch(error) | Self::ModeRefused(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
-            Self::Ovs(error) => error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more"),
+            Self::Eswitch(error) | Self::ModeRefused(error) => {
+                return error.hint().or_else(|| Some(DMESG.to_owned()));
+            }
+            Self::Ovs(error) => {
+                error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more")
+            }
             Self::Datapath(error) => error.hint().unwrap_or(DMESG),
-            Self::Vm(error) => return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned())),
+            Self::Vm(error) => {
+                return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned()));
+            }
         };
         Some(text.to_owned())
     }

@@ -60,7 +60,12 @@ impl fmt::Display for Objection {
 ///
 /// # Errors
 /// [`Error::Guarded`] with all objections; a layer's error where the host cannot be looked at.
-pub async fn ask(host: &Host, changes: &[Change], made: &[&Step], forced: &BTreeSet<Guard>) -> Result<(), Error> {
+pub async fn ask(
+    host: &Host,
+    changes: &[Change],
+    made: &[&Step],
+    forced: &BTreeSet<Guard>,
+) -> Result<(), Error> {
     let view = View::new(host);
     let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
     let mut objections = Vec::new();
@@ -115,7 +120,8 @@ async fn management_traffic(
 ) -> Result<Vec<Objection>, Error> {
     let mut objections = Vec::new();
     let vfs = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.vfs.len());
-    let vfs = VfIndex::first(u16::try_from(vfs).unwrap_or(u16::MAX)).filter(|index| disturbed.concerns(*index));
+    let vfs =
+        VfIndex::first(u16::try_from(vfs).unwrap_or(u16::MAX)).filter(|index| disturbed.concerns(*index));
     let uplink = (*disturbed == Disturbed::Whole).then_some(Device::Uplink(pf));
     for device in uplink.into_iter().chain(vfs.map(|index| Device::Vf(Vf { pf, index }))) {
         let Some(link) = view.link(device).await? else { continue };
@@ -145,7 +151,9 @@ async fn vfs_in_use(
     for (index, _) in &vfs {
         let vf = Vf { pf, index: *index };
         resources.push(Resource::Socket(host.dpdk.socket(vf)));
-        resources.extend(host.kernel.char_device(&DeviceName::of_vf(vf), Duration::ZERO).await.ok().map(Resource::Device));
+        resources.extend(
+            host.kernel.char_device(&DeviceName::of_vf(vf), Duration::ZERO).await.ok().map(Resource::Device),
+        );
     }
     let held = match vdpa_vm::holders(&*host.domains, &resources).await {
         // Where there is no libvirt, there are no domains.
@@ -173,10 +181,12 @@ async fn vfs_in_use(
 fn existing_vfs(due: &[&Change], made: &[&Step]) -> Vec<Objection> {
     let objection = |change: &&Change| match (&change.now, &change.wanted) {
         (Some(now), _) if made.contains(&now) => None,
-        (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => Some(Objection {
-            guard: Guard::ExistingVfs,
-            why: format!("{pf} has {now} VFs, which go before {wanted} are made"),
-        }),
+        (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => {
+            Some(Objection {
+                guard: Guard::ExistingVfs,
+                why: format!("{pf} has {now} VFs, which go before {wanted} are made"),
+            })
+        }
         _ => None,
     };
     due.iter().filter_map(objection).collect()

@@ -47,7 +47,10 @@ pub struct Host {
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("run", &self.run).field("simulated", &self.simulation.is_some()).finish_non_exhaustive()
+        f.debug_struct("Host")
+            .field("run", &self.run)
+            .field("simulated", &self.simulation.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +69,9 @@ impl Host {
     /// Where there is none.
     pub fn dpdk_program(&self, configured: Option<&Path>) -> Result<PathBuf, Error> {
         match (&self.simulation, configured) {
-            (Some(_), configured) => Ok(configured.unwrap_or(Path::new("/usr/local/bin/dpdk-vdpa")).to_owned()),
+            (Some(_), configured) => {
+                Ok(configured.unwrap_or(Path::new("/usr/local/bin/dpdk-vdpa")).to_owned())
+            }
             (None, configured) => Ok(vdpa_datapath::dpdk::find_program(configured)?),
         }
     }

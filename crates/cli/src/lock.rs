@@ -28,7 +28,11 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let written = file.set_len(0).and_then(|()| {
-                    std::os::unix::fs::FileExt::write_all_at(&file, std::process::id().to_string().as_bytes(), 0)
+                    std::os::unix::fs::FileExt::write_all_at(
+                        &file,
+                        std::process::id().to_string().as_bytes(),
+                        0,
+                    )
                 });
                 written.map_err(|source| Error::Run { path, source })?;
                 Ok(Self { file })

@@ -21,7 +21,8 @@ fn main() -> ExitCode {
         Err(error) => return commands::not_understood(&error),
     };
     // A supervisor inherits the environment of the command that starts it, but the record is not its own.
-    let path = std::env::var_os(trace::VARIABLE).filter(|_| !matches!(cli.command, Command::Supervise { .. }));
+    let path =
+        std::env::var_os(trace::VARIABLE).filter(|_| !matches!(cli.command, Command::Supervise { .. }));
     let trace = match path.map(|path| Trace::to(path.as_ref(), began)).transpose() {
         Ok(trace) => trace,
         Err(error) => {

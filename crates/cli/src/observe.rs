@@ -39,9 +39,7 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
             })
         }
         Step::TcOffload { device, .. } => match view.link(*device).await? {
-            Some(link) => {
-                Some(Step::TcOffload { device: *device, on: view.tc_offload(link.index).await? })
-            }
+            Some(link) => Some(Step::TcOffload { device: *device, on: view.tc_offload(link.index).await? }),
             None => None,
         },
         Step::Up { device, .. } => {
@@ -82,7 +80,8 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
                     };
                     let now = Wiring { datapath, mac: found.mac, queues: found.queues, current: true };
                     // Out of date is what is not as we would write it now, wherever the datapath has gone.
-                    let current = crate::enforce::interface(host, *vf, &now).await.is_ok_and(|ours| ours == found);
+                    let current =
+                        crate::enforce::interface(host, *vf, &now).await.is_ok_and(|ours| ours == found);
                     Some(Wiring { current, ..now })
                 }
                 None => None,

@@ -111,7 +111,9 @@ pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Re
         nics.push(resolved);
         for (spec, domain) in nic.vfs.iter().filter_map(|vf| Some((vf, vf.vm.as_ref()?))) {
             let known = host.domains.status(domain).await.map_err(Error::from);
-            known.map_err(|error| if error.is_usage() { error.at(places.vms.get(&spec.index)) } else { error })?;
+            known.map_err(
+                |error| if error.is_usage() { error.at(places.vms.get(&spec.index)) } else { error },
+            )?;
         }
     }
     Ok(Resolved { nics, file: file.clone() })
@@ -158,7 +160,9 @@ async fn resolve_nic(host: &Host, view: &View<'_>, nic: &Nic, file: &HostFile) -
 /// different for each VF of each port (FNV-1a of the port's permanent address and the index).
 fn derived_mac(permanent: MacAddress, index: VfIndex) -> MacAddress {
     let bytes = permanent.octets().into_iter().chain(index.get().to_be_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let [mut octets @ .., _, _] = hash.to_be_bytes();
     octets[0] = octets[0] & 0xfc | 0x02;
     MacAddress::new(octets)
@@ -174,10 +178,14 @@ impl Resolved {
                 nic.add_vf(&mut stages, spec, &self.file);
             }
         }
-        let ports: BTreeSet<Device> = self.nics.iter().flat_map(|nic| {
-            let vfs = nic.vfs.iter().map(|spec| Device::Representor(nic.vf(spec)));
-            std::iter::once(Device::Uplink(nic.pf)).chain(vfs)
-        }).collect();
+        let ports: BTreeSet<Device> = self
+            .nics
+            .iter()
+            .flat_map(|nic| {
+                let vfs = nic.vfs.iter().map(|spec| Device::Representor(nic.vf(spec)));
+                std::iter::once(Device::Uplink(nic.pf)).chain(vfs)
+            })
+            .collect();
         let bridge = &self.file.bridge;
         stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.clone() });
         let (value, in_force) = (Some("true".to_owned()), ports.clone());
@@ -279,7 +287,9 @@ pub async fn compare(host: &Host, view: &View<'_>, steps: &[Step]) -> Result<Vec
         let now = observe(host, view, step).await?;
         Ok(Change { wanted: step.clone(), now })
     });
-    futures::future::try_join_all(changes).instrument(tracing::debug_span!("observe", statements = steps.len())).await
+    futures::future::try_join_all(changes)
+        .instrument(tracing::debug_span!("observe", statements = steps.len()))
+        .await
 }
 
 #[cfg(test)]
@@ -289,8 +299,10 @@ mod tests {
     #[test]
     fn derived_macs_are_stations_and_differ_by_port_and_vf() {
         let ports = ["0c:42:a1:fa:18:a2", "0c:42:a1:fa:18:a3"].map(|mac| mac.parse::<MacAddress>().unwrap());
-        let macs: BTreeSet<_> =
-            ports.iter().flat_map(|port| VfIndex::first(127).map(|index| derived_mac(*port, index))).collect();
+        let macs: BTreeSet<_> = ports
+            .iter()
+            .flat_map(|port| VfIndex::first(127).map(|index| derived_mac(*port, index)))
+            .collect();
         assert_eq!(macs.len(), 254);
         assert!(macs.iter().all(|mac| mac.is_station() && mac.octets()[0] & 2 != 0));
         // Stable across versions of this program: a VM's lease depends on it.

@@ -102,7 +102,8 @@ impl Receipt {
     /// Notes that all is as it is wanted, and forgets what was taken back for good.
     pub fn finish(&mut self) {
         self.phase = Phase::Applied;
-        let forgotten: BTreeSet<String> = std::mem::take(&mut self.obsolete).iter().flatten().map(Step::subject).collect();
+        let forgotten: BTreeSet<String> =
+            std::mem::take(&mut self.obsolete).iter().flatten().map(Step::subject).collect();
         // A VF that was there at first comes back with `teardown`, and what hangs on it too.
         self.initial.retain(|subject, before| {
             !forgotten.contains(subject) || before.as_ref().is_some_and(|step| step.hangs_on().is_some())
@@ -124,7 +125,9 @@ impl Receipt {
     /// How the subjects of `stages` read before the first `setup`.
     pub fn initial_of(&self, stages: &[Vec<Step>]) -> Befores {
         let subjects = stages.iter().flatten().map(Step::subject);
-        subjects.filter_map(|subject| self.initial.get(&subject).cloned().map(|before| (subject, before))).collect()
+        subjects
+            .filter_map(|subject| self.initial.get(&subject).cloned().map(|before| (subject, before)))
+            .collect()
     }
 
     /// All stages in the order in which they were enforced.
@@ -167,12 +170,15 @@ impl Drawer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.error("read", &error)),
         };
-        let version = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|json| json["version"].as_u64());
+        let version =
+            serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|json| json["version"].as_u64());
         match version {
             Some(version) if version == u64::from(VERSION) => {
                 serde_json::from_str(&text).map(Some).map_err(|error| self.error("understand", &error))
             }
-            Some(version) => Err(self.error("understand", &format!("it is of version {version}, not {VERSION}"))),
+            Some(version) => {
+                Err(self.error("understand", &format!("it is of version {version}, not {VERSION}")))
+            }
             None => Err(self.error("understand", &"it is cut short")),
         }
     }
@@ -219,7 +225,8 @@ mod tests {
     fn receipt() -> Receipt {
         let pf = "0000:43:00.0".parse().unwrap();
         let (before, after) = (Step::Vfs { pf, count: 0 }, Step::Vfs { pf, count: 2 });
-        let access = Access { ovsdb: "/run/db.sock".into(), libvirt: "qemu:///system".to_owned(), group: None };
+        let access =
+            Access { ovsdb: "/run/db.sock".into(), libvirt: "qemu:///system".to_owned(), group: None };
         let mut receipt = Receipt::new(access, Some(Order::SwitchdevFirst), vec![vec![after.clone()]]);
         receipt.remember(Befores::from([(after.subject(), Some(before))]));
         receipt
@@ -242,7 +249,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let drawer = Drawer::new(directory.path());
         let whole = serde_json::to_string(&receipt()).unwrap();
-        for (text, why) in [(&whole[..20], "cut short"), (&whole.replace("\"version\":1", "\"version\":2"), "version 2")] {
+        for (text, why) in
+            [(&whole[..20], "cut short"), (&whole.replace("\"version\":1", "\"version\":2"), "version 2")]
+        {
             std::fs::write(&drawer.path, text).unwrap();
             let error = drawer.open().unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("receipt.json"), "{error}");

@@ -113,7 +113,9 @@ impl Output {
             } else {
                 let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
                 let wanted = change.wanted.value();
-                self.line(format_args!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}"));
+                self.line(format_args!(
+                    "  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}"
+                ));
             }
         }
     }
@@ -130,7 +132,8 @@ impl Output {
         lines.extend(error.details().into_iter().map(|line| format!("  {line}")));
         if let Some(restored) = &failure.restored {
             let back = restored.of - restored.remains.len();
-            let state = if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
+            let state =
+                if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
             lines.push(format!("rolled back {back} of {}; {state}", count(restored.of, "statement")));
             for remains in &restored.remains {
                 lines.push(format!("  {RED}REMAINS{RED:#} {}", remains.described()));

@@ -42,8 +42,11 @@ pub async fn setup(
     // One look serves all that is decided before the first change.
     let view = View::new(run.host);
     let resolved = resolve(run.host, &view, file).await?;
-    let orders: &[Order] =
-        if resolved.has_choice() { &[Order::SwitchdevFirst, Order::VfsFirst] } else { &[Order::SwitchdevFirst] };
+    let orders: &[Order] = if resolved.has_choice() {
+        &[Order::SwitchdevFirst, Order::VfsFirst]
+    } else {
+        &[Order::SwitchdevFirst]
+    };
 
     let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
     let (mut receipt, mut befores) = attempt.receipt(&view, orders[0]).await?;
@@ -143,7 +146,11 @@ fn refused_switchdev(failure: &Failure) -> bool {
 /// How each subject of `stages` reads now, and what hangs on the VFs that are there now: it goes with them.
 async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<Befores, Error> {
     let mut steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
-    for pf in stages.iter().flatten().filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None }) {
+    for pf in stages
+        .iter()
+        .flatten()
+        .filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None })
+    {
         let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
         for vf in VfIndex::first(present).map(|index| Vf { pf, index }) {
             steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust: Some(false) });

@@ -344,7 +344,8 @@ mod tests {
 
     #[test]
     fn a_statement_reads_as_one_line() {
-        let ports = (0..4).map(|i| Device::Representor(Vf::new(pf(), i))).chain([Device::Uplink(pf())]).collect();
+        let ports =
+            (0..4).map(|i| Device::Representor(Vf::new(pf(), i))).chain([Device::Uplink(pf())]).collect();
         let step = Step::Bridge { name: "ovs-sriov".parse().unwrap(), exists: true, ports };
         assert_eq!(step.to_string(), "bridge ovs-sriov: with 0000:43:00.0 uplink, 0000:43:00.0 vf 0-3");
         assert_eq!(Step::Vfs { pf: pf(), count: 2 }.to_string(), "VFs of 0000:43:00.0: 2");
@@ -352,7 +353,9 @@ mod tests {
 
     #[test]
     fn devices_round_trip() {
-        for device in [Device::Uplink(pf()), Device::Representor(Vf::new(pf(), 3)), Device::Vf(Vf::new(pf(), 3))] {
+        for device in
+            [Device::Uplink(pf()), Device::Representor(Vf::new(pf(), 3)), Device::Vf(Vf::new(pf(), 3))]
+        {
             assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
         }
         assert!("0000:43:00.0".parse::<Device>().is_err());

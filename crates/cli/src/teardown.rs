@@ -17,14 +17,19 @@ use crate::view::View;
 ///
 /// # Errors
 /// [`Failure`] where something was changed since `setup`, where a guard objects, and where something remains.
-pub async fn teardown(run: &Run<'_>, mut receipt: Receipt, forced: &BTreeSet<Guard>) -> Result<Restored, Failure> {
+pub async fn teardown(
+    run: &Run<'_>,
+    mut receipt: Receipt,
+    forced: &BTreeSet<Guard>,
+) -> Result<Restored, Failure> {
     if receipt.phase != Phase::Applied {
         // What the one before had begun may still be on its way.
         await_devices(run.host, &receipt.all_stages().concat()).await;
     } else if !forced.contains(&Guard::Drift) {
         no_drift(run.host, &receipt).await?;
     }
-    let initial: Vec<Step> = receipt.wanted().iter().filter_map(|step| receipt.initial.get(&step.subject())?.clone()).collect();
+    let initial: Vec<Step> =
+        receipt.wanted().iter().filter_map(|step| receipt.initial.get(&step.subject())?.clone()).collect();
     let changes = compare(run.host, &View::new(run.host), &initial).await?;
     guard::ask(run.host, &changes, &receipt.wanted(), forced).await?;
 
@@ -42,6 +47,7 @@ pub async fn teardown(run: &Run<'_>, mut receipt: Receipt, forced: &BTreeSet<Gua
 async fn no_drift(host: &Host, receipt: &Receipt) -> Result<(), Error> {
     let steps: Vec<Step> = receipt.wanted().into_iter().cloned().collect();
     let changes = compare(host, &View::new(host), &steps).await?;
-    let drift: Vec<String> = changes.iter().filter(|change: &&Change| !change.holds()).map(described).collect();
+    let drift: Vec<String> =
+        changes.iter().filter(|change: &&Change| !change.holds()).map(described).collect();
     if drift.is_empty() { Ok(()) } else { Err(Error::Drifted(drift)) }
 }

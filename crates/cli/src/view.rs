@@ -92,7 +92,9 @@ impl<'a> View<'a> {
 
     /// The representors of `pf`.
     pub async fn representors(&self, pf: PciAddress) -> Result<Representors, Error> {
-        self.representors.get(pf, async || Ok(self.host.eswitch.representors(&DevlinkHandle::from(pf)).await?)).await
+        self.representors
+            .get(pf, async || Ok(self.host.eswitch.representors(&DevlinkHandle::from(pf)).await?))
+            .await
     }
 
     /// Whether hw-tc-offload is active on `link`.
@@ -116,7 +118,8 @@ impl<'a> View<'a> {
 /// without a port name (legacy mode) or with that of a physical port.
 fn is_uplink(link: &Link) -> bool {
     link.phys_port_name.as_ref().is_none_or(|name| {
-        name.strip_prefix('p').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        name.strip_prefix('p')
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
     })
 }
 

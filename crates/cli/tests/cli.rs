@@ -58,7 +58,9 @@ fn every_line_about_a_simulated_host_says_so() {
 #[test]
 fn a_simulated_host_lives_in_the_users_state_directory() {
     let (state, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let set_up = |command: &mut std::process::Command| run(command.arg("--simulate").env("HOME", home.path())).exits(0);
+    let set_up = |command: &mut std::process::Command| {
+        run(command.arg("--simulate").env("HOME", home.path())).exits(0)
+    };
     set_up(vdpa(&["setup"]).env("XDG_STATE_HOME", state.path()));
     assert!(state.path().join("vdpa/simulated/host.json").exists());
     // "All paths set in these environment variables must be absolute": others are to be ignored.
@@ -101,15 +103,33 @@ fn json_is_one_document_of_the_documented_shape_whatever_happens() {
     ];
     for (arguments, command, outcome, code) in commands {
         let (said, document) = host.json(arguments);
-        assert_eq!((&document["command"], &document["outcome"]), (&command.into(), &outcome.into()), "{arguments:?}\n{said}");
+        assert_eq!(
+            (&document["command"], &document["outcome"]),
+            (&command.into(), &outcome.into()),
+            "{arguments:?}\n{said}"
+        );
         assert_eq!(document["exit_code"], code, "{arguments:?}");
-        assert_eq!(said.code.map(i64::from), Some(code), "{arguments:?}: the process disagrees with its document");
+        assert_eq!(
+            said.code.map(i64::from),
+            Some(code),
+            "{arguments:?}: the process disagrees with its document"
+        );
         assert_eq!(document["simulated"], command != "vdpa");
         assert_eq!(document["error"].is_null(), outcome != "failed", "{said}");
         assert!(said.err.is_empty(), "{arguments:?} says something besides: {said}");
         let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
-        let expected =
-            ["command", "simulated", "outcome", "exit_code", "elapsed_ms", "statements", "receipt", "notes", "error", "restored"];
+        let expected = [
+            "command",
+            "simulated",
+            "outcome",
+            "exit_code",
+            "elapsed_ms",
+            "statements",
+            "receipt",
+            "notes",
+            "error",
+            "restored",
+        ];
         assert_eq!(keys, expected, "{arguments:?}");
     }
 }
@@ -118,7 +138,10 @@ fn json_is_one_document_of_the_documented_shape_whatever_happens() {
 fn the_parts_of_a_document_keep_their_shape() {
     let host = Simulated::new();
     let (_, failed) = host.json(&["setup", "--fail-at", "6"]);
-    assert_eq!(shape(&failed["error"]), serde_json::json!({ "message": "text", "details": ["text"], "hint": "text" }));
+    assert_eq!(
+        shape(&failed["error"]),
+        serde_json::json!({ "message": "text", "details": ["text"], "hint": "text" })
+    );
     assert_eq!(failed["restored"], serde_json::json!({ "of": 5, "remains": [] }));
     let (_, done) = host.json(&["setup"]);
     let statement = serde_json::json!({
@@ -150,7 +173,10 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
                 assert!(said.error()[0].starts_with("error: "), "{at}: {said}");
                 assert!(said.err.contains("fault injected"), "{at}: {said}");
                 // The first operation of all changed nothing, so that there is nothing to say.
-                let back = said.error().iter().any(|line| line.starts_with("rolled back ") && line.ends_with("the host is as it was"));
+                let back = said
+                    .error()
+                    .iter()
+                    .any(|line| line.starts_with("rolled back ") && line.ends_with("the host is as it was"));
                 assert!(back, "{at}: {said}");
                 assert!(said.error().last().unwrap().starts_with("hint: "), "{at}: {said}");
                 assert_eq!(*before, host.snapshot(), "{at}");
@@ -161,7 +187,10 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
     let successes = successes.into_inner().unwrap();
     // A card that refuses switchdev once, which is operation 2, is set up in the other order.
     let all = successes.iter().filter(|at| **at != 2).min().copied().unwrap_or(0);
-    assert!(successes.contains(&2) && all > 15 && (all..=24).all(|at| successes.contains(&at)), "{successes:?}");
+    assert!(
+        successes.contains(&2) && all > 15 && (all..=24).all(|at| successes.contains(&at)),
+        "{successes:?}"
+    );
 }
 
 #[test]
@@ -184,7 +213,8 @@ fn every_command_has_examples() {
     for command in ["setup", "plan", "status", "teardown"] {
         assert!(text.contains(&format!("  {command} ")), "{text}");
         let help = run(&mut vdpa(&[command, "--help"])).exits(0).out;
-        let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command} has none:\n{help}"));
+        let (_, examples) =
+            help.split_once("Examples:\n").unwrap_or_else(|| panic!("{command} has none:\n{help}"));
         assert!(examples.contains(&format!("vdpa {command}")), "{help}");
     }
     assert!(!text.contains("supervise"), "that is for `setup` alone");
@@ -197,7 +227,8 @@ fn there_are_no_colours_but_on_a_terminal() {
         let said = host.run(&arguments);
         assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'), "{said}");
     }
-    let said = run(host.command(&["setup", "--fail-at", "4"]).env("NO_COLOR", "1").env("TERM", "xterm-256color"));
+    let said =
+        run(host.command(&["setup", "--fail-at", "4"]).env("NO_COLOR", "1").env("TERM", "xterm-256color"));
     assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'), "{said}");
     // What would be stripped is there: whoever insists gets it.
     let forced = run(host.command(&["status"]).env("CLICOLOR_FORCE", "1"));
@@ -215,9 +246,66 @@ fn a_reader_that_goes_away_stops_nothing() {
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
     host.run(&["status"]).exits(0);
     for arguments in [&["status", "--json"][..], &["--help"], &["plan"]] {
-        let mut child = host.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            host.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let said = common::command::Said::from(child.wait_with_output().unwrap());
         assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn what_could_not_be_restored_is_listed_and_the_next_teardown_goes_on() {
+    let host = Simulated::new();
+    host.keep();
+    let fresh = host.snapshot();
+    // From the eighth operation on, the machine takes no more orders.
+    let stuck = |host: &Simulated| {
+        host.meddle(|state| {
+            state["machine"]["fuse"] =
+                serde_json::json!({ "at": 8, "when": "before", "lasting": "everything" })
+        });
+    };
+    let other = host.copy();
+    stuck(&host);
+    let said = host.run(&["setup"]).exits(3);
+    let lines = said.error();
+    assert!(lines[0].starts_with("error: ") && lines[1].contains("fault injected"), "{said}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("rolled back 0 of ")
+                && line.ends_with("; NOT everything was restored:")),
+        "{said}"
+    );
+    for remains in [
+        "eswitch of 0000:43:00.0: switchdev, was legacy (",
+        "VFs of 0000:43:00.0: 2, was 0 (",
+        "driver probing of 0000:43:00.0's VFs: off, was on (",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(&format!("  REMAINS {remains}"))),
+            "{remains}: {said}"
+        );
+    }
+    assert_eq!(
+        lines.last(),
+        Some(&"hint: remove what stands in the way, then `vdpa teardown` goes on"),
+        "{said}"
+    );
+    assert!(host.has_receipt());
+    host.run(&["teardown"]).exits(0);
+    assert_eq!(fresh, host.snapshot());
+
+    stuck(&other);
+    let (said, document) = other.json(&["setup"]);
+    assert_eq!((said.code, &document["outcome"]), (Some(3), &"incomplete".into()), "{said}");
+    let remains = &document["restored"]["remains"];
+    assert!(remains.as_array().is_some_and(|list| list.len() > 3), "{said}");
+    let keys: Vec<&String> = remains[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["before", "now", "why"]);
+    // Setup goes on as well, and what was there at first is still known.
+    other.run(&["setup"]).exits(0);
+    other.run(&["teardown"]).exits(0);
+    assert_eq!(fresh, other.snapshot());
 }

@@ -16,7 +16,10 @@ fn meddle(bench: &Bench) {
         let (index, _) = state.netdev_with(NetdevRole::Representor(Vf::new(pf(), 1))).unwrap();
         state.netdevs.get_mut(&index).unwrap().up = false;
     });
-    bench.host.vswitch.edit(|state| drop(state.bridges.get_mut("ovs-sriov").unwrap().ports.remove("enp67s0f0_0")));
+    bench
+        .host
+        .vswitch
+        .edit(|state| drop(state.bridges.get_mut("ovs-sriov").unwrap().ports.remove("enp67s0f0_0")));
 }
 
 #[tokio::test]
@@ -67,8 +70,13 @@ fn status_names_what_was_changed() {
     assert!(said.out.contains("✗ hw-offload of Open vSwitch"), "{said}");
     assert!(said.out.contains("17 of 18 statements hold"), "{said}");
     let (_, status) = host.json(&["status"]);
-    let untrue: Vec<_> = status["statements"].as_array().unwrap().iter().filter(|s| s["holds"] == false).collect();
-    assert_eq!((untrue.len(), &untrue[0]["subject"]), (1, &"hw-offload of Open vSwitch".into()), "{status:#}");
+    let untrue: Vec<_> =
+        status["statements"].as_array().unwrap().iter().filter(|s| s["holds"] == false).collect();
+    assert_eq!(
+        (untrue.len(), &untrue[0]["subject"]),
+        (1, &"hw-offload of Open vSwitch".into()),
+        "{status:#}"
+    );
     let said = host.run(&["teardown"]).exits(1);
     said.is_an_error("1 statement has changed since `setup`", "`vdpa teardown --force drift`");
     host.run(&["setup"]).exits(0);
@@ -77,9 +85,13 @@ fn status_names_what_was_changed() {
 
 /// A host file with two VFs as told, on a bridge as told.
 fn host_file(bridge: &str, vfs: &[&str]) -> String {
-    let described = vfs.iter().enumerate().map(|(index, text)| format!("[[nic.vf]]\nindex = {index}\n{text}\n"));
+    let described =
+        vfs.iter().enumerate().map(|(index, text)| format!("[[nic.vf]]\nindex = {index}\n{text}\n"));
     let described: String = described.collect();
-    format!("[bridge]\nname = \"{bridge}\"\n[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}\n{described}", vfs.len())
+    format!(
+        "[bridge]\nname = \"{bridge}\"\n[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}\n{described}",
+        vfs.len()
+    )
 }
 
 const DPDK: &str = "datapath = \"dpdk\"";
@@ -116,7 +128,8 @@ async fn a_changed_host_file_is_followed_to_the_end_and_back() {
                 let case = format!("{vfs} VFs at first, file {from}, then {to}");
                 let (bench, fresh) = (prepare(vfs), prepare(vfs));
                 bench.setup(first_file).await.unwrap_or_else(|failure| panic!("{case}: {failure:?}"));
-                let done = bench.setup(second_file).await.unwrap_or_else(|failure| panic!("{case}: {failure:?}"));
+                let done =
+                    bench.setup(second_file).await.unwrap_or_else(|failure| panic!("{case}: {failure:?}"));
                 assert_eq!(done.changed, from != to, "{case}");
                 fresh.setup(second_file).await.unwrap();
                 alike(&same(&fresh).await, &same(&bench).await, &case);
@@ -133,7 +146,9 @@ async fn a_changed_host_file_is_followed_to_the_end_and_back() {
 async fn same(bench: &Bench) -> String {
     let text = bench.settled_snapshot().await;
     let lines = text.lines().filter(|line| !line.contains("\"pid\""));
-    let link = |line: &str| if line.contains("vf_netdev") { line.replace("up\\\":true", "up\\\":false") } else { line.to_owned() };
+    let link = |line: &str| {
+        if line.contains("vf_netdev") { line.replace("up\\\":true", "up\\\":false") } else { line.to_owned() }
+    };
     lines.map(link).collect::<Vec<_>>().join("\n")
 }
 
@@ -186,7 +201,10 @@ async fn after_a_reboot_any_operation_may_fail_and_the_next_setup_goes_on() {
         bench.host.machine.set_fuse(Some(Fuse::new(at, When::Before, Lasting::Once)));
         let first = bench.setup(&fewer).await;
         if let Err(failure) = &first {
-            assert!(failure.restored.as_ref().is_none_or(vdpa_cli::engine::Restored::is_complete), "{at}: {failure:?}");
+            assert!(
+                failure.restored.as_ref().is_none_or(vdpa_cli::engine::Restored::is_complete),
+                "{at}: {failure:?}"
+            );
             assert!(!bench.has_receipt());
         }
         let blown = bench.host.machine.observe(|state| state.fuse.as_ref().is_some_and(Fuse::has_blown));
@@ -212,7 +230,10 @@ fn a_receipt_that_cannot_be_read_is_kept_and_stops_everything() {
     let path = host.path().join("receipt.json");
     let whole = std::fs::read_to_string(&path).unwrap();
     let state = host.state();
-    for (text, why) in [(whole[..40].to_owned(), "cut short"), (whole.replacen("\"version\":1", "\"version\":2", 1), "version 2")] {
+    for (text, why) in [
+        (whole[..40].to_owned(), "cut short"),
+        (whole.replacen("\"version\":1", "\"version\":2", 1), "version 2"),
+    ] {
         std::fs::write(&path, &text).unwrap();
         for command in ["setup", "status", "teardown", "plan"] {
             let said = host.run(&[command]).exits(1);

@@ -46,7 +46,10 @@ async fn check(bench: &Bench, before: &str, failure: &Failure, case: &str) {
     }
     // What is said to remain is all that remains: once the fault is gone, teardown brings the host back.
     assert!(bench.has_receipt(), "{case}: the receipt of what remains is gone");
-    bench.teardown().await.unwrap_or_else(|failure| panic!("{case}: teardown after it: {}", failure.error.flat()));
+    bench
+        .teardown()
+        .await
+        .unwrap_or_else(|failure| panic!("{case}: teardown after it: {}", failure.error.flat()));
     assert_eq!(before, bench.settled_snapshot().await, "{case}: after teardown");
 }
 
@@ -100,7 +103,10 @@ async fn every_operation_of_a_teardown_may_fail_and_the_next_one_goes_on() {
             let first = bench.teardown().await;
             bench.host.machine.set_fuse(None);
             if first.is_err() {
-                bench.teardown().await.unwrap_or_else(|failure| panic!("{at} {when:?}: {}", failure.error.flat()));
+                bench
+                    .teardown()
+                    .await
+                    .unwrap_or_else(|failure| panic!("{at} {when:?}: {}", failure.error.flat()));
             }
             assert_eq!(fresh, bench.settled_snapshot().await, "operation {at} of {all}, {when:?}");
             assert!(!bench.has_receipt());
@@ -118,7 +124,8 @@ async fn what_remains_is_listed_statement_by_statement() {
     let failure = bench.setup(reference()).await.unwrap_err();
     let restored = failure.restored.expect("something was changed");
     let remains: Vec<String> = restored.remains.iter().map(|remains| remains.before.to_string()).collect();
-    for expected in ["VFs of 0000:43:00.0: 0", "eswitch of 0000:43:00.0: legacy", "bridge ovs-sriov: absent"] {
+    for expected in ["VFs of 0000:43:00.0: 0", "eswitch of 0000:43:00.0: legacy", "bridge ovs-sriov: absent"]
+    {
         assert!(remains.contains(&expected.to_owned()), "{expected} is not in {remains:#?}");
     }
     assert!(restored.remains.iter().any(|remains| remains.why.is_some()), "{remains:#?}");
@@ -127,22 +134,34 @@ async fn what_remains_is_listed_statement_by_statement() {
 
 /// A host file for host 105, with what is there before.
 fn host_files() -> impl Strategy<Value = (String, u16)> {
-    let vf = (prop::sample::select(vec!["none", "kernel", "dpdk"]), 1u16..5, any::<bool>(), prop::option::of(any::<bool>()));
+    let vf = (
+        prop::sample::select(vec!["none", "kernel", "dpdk"]),
+        1u16..5,
+        any::<bool>(),
+        prop::option::of(any::<bool>()),
+    );
     (prop::collection::vec(vf, 1..=8), prop::option::of(1u16..=3), any::<bool>(), any::<bool>()).prop_map(
         |(vfs, second, foreign_name, vm)| {
             use std::fmt::Write as _;
-            let mut text = format!("[bridge]\nname = \"{}\"\n", if foreign_name { "br-other" } else { "ovs-sriov" });
+            let mut text =
+                format!("[bridge]\nname = \"{}\"\n", if foreign_name { "br-other" } else { "ovs-sriov" });
             let _ = writeln!(text, "[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}", vfs.len());
             let mut vm = vm.then_some("vm = \"cx6.1\"");
             for (index, (datapath, queues, mac, trust)) in vfs.iter().enumerate() {
-                let _ = writeln!(text, "[[nic.vf]]\nindex = {index}\ndatapath = \"{datapath}\"\nqueues = {queues}");
+                let _ = writeln!(
+                    text,
+                    "[[nic.vf]]\nindex = {index}\ndatapath = \"{datapath}\"\nqueues = {queues}"
+                );
                 if *mac {
                     let _ = writeln!(text, "mac = \"e4:11:22:33:55:{index:02x}\"");
                 }
                 if let Some(trust) = trust {
                     let _ = writeln!(text, "trust = {trust}");
                 }
-                if *datapath != "none" && *queues <= 2 && let Some(vm) = vm.take() {
+                if *datapath != "none"
+                    && *queues <= 2
+                    && let Some(vm) = vm.take()
+                {
                     let _ = writeln!(text, "{vm}");
                 }
             }

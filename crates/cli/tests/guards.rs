@@ -34,7 +34,11 @@ async fn only(guard: Guard, why: &[&str], prepare: impl Fn(&Bench)) -> Bench {
         let found: Vec<String> = objections(&failure).iter().map(ToString::to_string).collect();
         let expected: Vec<String> = why.iter().map(|why| format!("{guard}: {why}")).collect();
         assert_eq!(found, expected);
-        assert!(failure.hint().is_some_and(|hint| hint.ends_with(&format!("`--force {guard}`"))), "{:?}", failure.hint());
+        assert!(
+            failure.hint().is_some_and(|hint| hint.ends_with(&format!("`--force {guard}`"))),
+            "{:?}",
+            failure.hint()
+        );
         assert!(!failure.error.is_usage());
         assert_eq!(operations, bench.host.machine.operations(), "something was done");
         assert_eq!(before, bench.settled_snapshot().await);
@@ -42,7 +46,10 @@ async fn only(guard: Guard, why: &[&str], prepare: impl Fn(&Bench)) -> Bench {
     }
     let bench = Bench::new().force(guard);
     prepare(&bench);
-    bench.setup(reference()).await.unwrap_or_else(|failure| panic!("{guard} is forced: {}", failure.error.flat()));
+    bench
+        .setup(reference())
+        .await
+        .unwrap_or_else(|failure| panic!("{guard} is forced: {}", failure.error.flat()));
     bench
 }
 
@@ -65,12 +72,18 @@ async fn a_pf_with_an_address_of_the_host_is_left_alone() {
 #[tokio::test]
 async fn a_pf_with_the_default_route_is_left_alone() {
     let why = "enp67s0f0 (0000:43:00.0/uplink) carries a default route";
-    only(Guard::ManagementTraffic, &[why], |bench| used(bench, NetdevRole::Uplink(pf()), &ManagementUse::DefaultRoute)).await;
+    only(Guard::ManagementTraffic, &[why], |bench| {
+        used(bench, NetdevRole::Uplink(pf()), &ManagementUse::DefaultRoute)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_pf_that_is_part_of_a_bond_is_left_alone() {
-    let whys = ["enp67s0f0 (0000:43:00.0/uplink) is a member of bond0", "enp67s0f0 (0000:43:00.0/uplink) carries vlan7"];
+    let whys = [
+        "enp67s0f0 (0000:43:00.0/uplink) is a member of bond0",
+        "enp67s0f0 (0000:43:00.0/uplink) carries vlan7",
+    ];
     only(Guard::ManagementTraffic, &whys, |bench| {
         used(bench, NetdevRole::Uplink(pf()), &ManagementUse::MemberOf("bond0".parse().unwrap()));
         used(bench, NetdevRole::Uplink(pf()), &ManagementUse::CarriedBy("vlan7".parse().unwrap()));
@@ -83,7 +96,11 @@ async fn a_vf_with_an_address_of_the_host_is_left_alone() {
     let why = "enp67s0f0v1 (0000:43:00.0/vf1/netdev) has address 10.0.0.6";
     only(Guard::ManagementTraffic, &[why], |bench| {
         bench.with_bound_vfs(2);
-        used(bench, NetdevRole::VfNetdev(Vf::new(pf(), 1)), &ManagementUse::Address("10.0.0.6".parse().unwrap()));
+        used(
+            bench,
+            NetdevRole::VfNetdev(Vf::new(pf(), 1)),
+            &ManagementUse::Address("10.0.0.6".parse().unwrap()),
+        );
     })
     .await;
 }
@@ -113,7 +130,10 @@ async fn a_vf_that_a_process_has_open_is_left_alone_and_the_process_is_named() {
     let before = bench.settled_snapshot().await;
     let failure = bench.setup(reference()).await.unwrap_err();
     let [objection] = objections(&failure) else { panic!("{failure:?}") };
-    assert_eq!(objection.to_string(), "vf-in-use: process 4711 (qemu-kvm) has VF 0000:43:00.3 open through /dev/vfio/141");
+    assert_eq!(
+        objection.to_string(),
+        "vf-in-use: process 4711 (qemu-kvm) has VF 0000:43:00.3 open through /dev/vfio/141"
+    );
     // Forced, it is tried, and what the kernel does not let go is an error like any other.
     bench.forced.insert(Guard::VfInUse);
     let failure = bench.setup(reference()).await.unwrap_err();
@@ -228,7 +248,8 @@ async fn a_vf_that_is_repaired_does_not_concern_who_runs_on_another() {
     bench.host.domains.start(&"cx6.1".parse().unwrap());
     let mac = |bench: &Bench, index: u16, mac: &str| {
         bench.host.machine.meddle(|state| {
-            state.pf_mut(pf()).unwrap().vfs.get_mut(&vdpa_hw::VfIndex::new(index)).unwrap().mac = mac.parse().unwrap();
+            state.pf_mut(pf()).unwrap().vfs.get_mut(&vdpa_hw::VfIndex::new(index)).unwrap().mac =
+                mac.parse().unwrap();
         });
     };
     mac(&bench, 1, "02:00:00:00:00:01");
@@ -251,11 +272,17 @@ fn a_guard_reads_like_any_error() {
     let state = host.state();
     let said = host.run(&["teardown"]).exits(1);
     said.is_an_error("1 guard objects before anything was changed", "`--force management-traffic`");
-    assert_eq!(said.error()[1], "  management-traffic: enp67s0f0 (0000:43:00.0/uplink) carries a default route");
+    assert_eq!(
+        said.error()[1],
+        "  management-traffic: enp67s0f0 (0000:43:00.0/uplink) carries a default route"
+    );
     assert_eq!(state, host.state());
     let (said, document) = host.json(&["teardown"]);
     assert_eq!((said.code, &document["exit_code"]), (Some(1), &1.into()));
-    assert_eq!(document["error"]["details"][0], "management-traffic: enp67s0f0 (0000:43:00.0/uplink) carries a default route");
+    assert_eq!(
+        document["error"]["details"][0],
+        "management-traffic: enp67s0f0 (0000:43:00.0/uplink) carries a default route"
+    );
     host.run(&["teardown", "--force", "vf-in-use"]).exits(1);
     host.run(&["teardown", "--force", "management-traffic"]).exits(0);
 }

@@ -81,7 +81,13 @@ fn text_that_is_no_toml_is_refused_where_it_breaks() {
 
 #[test]
 fn two_vfs_with_one_mac_are_refused_by_name() {
-    is_refused("55:61", "55:60", "15:7", "VF 1 of 0000:43:00.0 has the MAC of VF 0 of 0000:43:00.0", "its own MAC");
+    is_refused(
+        "55:61",
+        "55:60",
+        "15:7",
+        "VF 1 of 0000:43:00.0 has the MAC of VF 0 of 0000:43:00.0",
+        "its own MAC",
+    );
 }
 
 #[test]
@@ -106,12 +112,24 @@ fn an_address_where_nothing_is_is_refused() {
 
 #[test]
 fn more_vfs_than_the_firmware_allows_are_refused() {
-    is_refused("vfs = 2", "vfs = 9", "6:7", "0000:43:00.0 is to have 9 VFs and its firmware allows 8", "NUM_OF_VFS");
+    is_refused(
+        "vfs = 2",
+        "vfs = 9",
+        "6:7",
+        "0000:43:00.0 is to have 9 VFs and its firmware allows 8",
+        "NUM_OF_VFS",
+    );
 }
 
 #[test]
 fn a_domain_that_is_not_there_is_refused() {
-    is_refused("datapath = \"dpdk\"", "datapath = \"dpdk\"\nvm = \"cx6.9\"", "12:6", "cx6.9", "virsh list --all");
+    is_refused(
+        "datapath = \"dpdk\"",
+        "datapath = \"dpdk\"\nvm = \"cx6.9\"",
+        "12:6",
+        "cx6.9",
+        "virsh list --all",
+    );
 }
 
 #[test]
@@ -128,7 +146,8 @@ fn the_address_of_a_vf_is_refused_as_such() {
 #[test]
 fn two_names_of_one_card_are_refused() {
     let host = Simulated::new();
-    let file = host.host_file("[[nic]]\npci = \"0000:43:00.0\"\nvfs = 1\n[[nic]]\nnetdev = \"enp67s0f0\"\nvfs = 1\n");
+    let file = host
+        .host_file("[[nic]]\npci = \"0000:43:00.0\"\nvfs = 1\n[[nic]]\nnetdev = \"enp67s0f0\"\nvfs = 1\n");
     let said = host.run(&["setup", "--config", file.to_str().unwrap()]).exits(2);
     said.is_an_error("0000:43:00.0 and enp67s0f0 are the same function", "keep one");
     is_untouched(&host);
@@ -144,7 +163,10 @@ fn flags_that_do_not_fit_are_refused() {
         (&["setup", "--pci", "0000:43:00.0", "--vfs", "0"], "0 is not in 1.."),
         (&["setup", "--netdev", "enp99s0", "--vfs", "2"], "no PCI function has a network device enp99s0"),
         (&["setup", "--config", "host.toml", "--vfs", "2"], "cannot be used with"),
-        (&["setup", "--pci", "0000:43:00.0", "--vfs", "2", "--bridge", "a-bridge-too-far"], "a-bridge-too-far"),
+        (
+            &["setup", "--pci", "0000:43:00.0", "--vfs", "2", "--bridge", "a-bridge-too-far"],
+            "a-bridge-too-far",
+        ),
         (&["setup", "--force", "everything"], "management-traffic"),
         (&["teardown", "--fail-at", "0"], "0 is not in 1.."),
     ] {
@@ -175,7 +197,9 @@ fn a_file_that_holds_no_simulated_host_is_kept() {
 async fn an_ovs_that_is_not_there_is_found_out_before_anything_is_changed() {
     let bench = Bench::new();
     let before = bench.settled_snapshot().await;
-    let without_ovs = |host: &mut vdpa_cli::host::Host| host.vswitch = Arc::new(Ovsdb::new(Path::new("/nonexistent/db.sock")));
+    let without_ovs = |host: &mut vdpa_cli::host::Host| {
+        host.vswitch = Arc::new(Ovsdb::new(Path::new("/nonexistent/db.sock")))
+    };
     let failure = bench.setup_on(common::reference(), without_ovs).await.unwrap_err();
     assert!(matches!(&failure.error, Error::Ovs(_)), "{failure:?}");
     assert!(failure.error.to_string().contains("/nonexistent/db.sock"), "{}", failure.error);
@@ -209,4 +233,12 @@ fn who_may_not_write_is_told_so_before_anything_is_changed() {
     is_untouched(&host);
     // Who may only look can.
     unprivileged(&host, &["plan"]).exits(0);
+}
+
+#[test]
+fn a_card_that_this_very_host_does_not_have_is_refused_too() {
+    let said =
+        run(&mut vdpa(&["plan", "--pci", "ffff:ff:1f.7", "--vfs", "1", "--ovsdb", "/nonexistent"])).exits(2);
+    said.is_an_error("ffff:ff:1f.7", "lspci");
+    assert!(!said.err.contains("[simulated]"), "{said}");
 }

@@ -15,7 +15,11 @@ fn send(child: &Child, signal: Signal) {
 }
 
 /// Starts a command and returns when it has printed a line with `text`; then with the rest of its output.
-fn started(host: &Simulated, arguments: &[&str], text: &str) -> (Child, BufReader<std::process::ChildStdout>, String) {
+fn started(
+    host: &Simulated,
+    arguments: &[&str],
+    text: &str,
+) -> (Child, BufReader<std::process::ChildStdout>, String) {
     let mut child = host.start(arguments);
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
@@ -38,7 +42,10 @@ fn a_signal_lets_the_stage_end_and_restores_what_was_there() {
         let (child, out, said) = started(&host, &["setup"], "✓");
         send(&child, signal);
         let said = ended(child, out, said).exits(1);
-        assert!(said.error()[0] == "error: interrupted" && said.err.contains("; the host is as it was"), "{said}");
+        assert!(
+            said.error()[0] == "error: interrupted" && said.err.contains("; the host is as it was"),
+            "{said}"
+        );
         assert_eq!(before, host.snapshot(), "{signal:?}");
         assert!(!host.has_receipt());
     }
@@ -72,7 +79,11 @@ fn a_teardown_goes_on_to_its_end() {
 }
 
 /// Kills `command` after one delay after the other until it ends before it is killed, on hosts that `prepare` makes.
-fn killed_anywhere(command: &str, prepare: impl Fn() -> Simulated + Sync, check: impl Fn(&Simulated, &str) + Sync) {
+fn killed_anywhere(
+    command: &str,
+    prepare: impl Fn() -> Simulated + Sync,
+    check: impl Fn(&Simulated, &str) + Sync,
+) {
     let (from, step) = (Duration::from_millis(4), Duration::from_millis(17));
     let points: Vec<Duration> = (0..40).map(|n| from + step * n).collect();
     let killed = std::sync::atomic::AtomicUsize::new(0);
@@ -131,18 +142,22 @@ fn a_teardown_killed_anywhere_goes_on_or_is_set_up_again() {
     let ready = Simulated::new();
     ready.run(&["setup"]).exits(0);
     let set_up = same(&ready);
-    killed_anywhere("teardown", || ready.copy(), |host, case| {
-        let other = host.copy();
-        let said = host.run(&["teardown"]);
-        assert_eq!(said.code, Some(0), "{case}, then teardown: {said}");
-        assert_eq!(fresh, host.snapshot(), "{case}, then teardown");
+    killed_anywhere(
+        "teardown",
+        || ready.copy(),
+        |host, case| {
+            let other = host.copy();
+            let said = host.run(&["teardown"]);
+            assert_eq!(said.code, Some(0), "{case}, then teardown: {said}");
+            assert_eq!(fresh, host.snapshot(), "{case}, then teardown");
 
-        let said = other.run(&["setup"]);
-        assert_eq!(said.code, Some(0), "{case}, then setup: {said}");
-        assert_eq!(set_up, same(&other), "{case}, then setup");
-        other.run(&["teardown"]).exits(0);
-        assert_eq!(fresh, other.snapshot(), "{case}, then setup, then teardown");
-    });
+            let said = other.run(&["setup"]);
+            assert_eq!(said.code, Some(0), "{case}, then setup: {said}");
+            assert_eq!(set_up, same(&other), "{case}, then setup");
+            other.run(&["teardown"]).exits(0);
+            assert_eq!(fresh, other.snapshot(), "{case}, then setup, then teardown");
+        },
+    );
 }
 
 #[test]

@@ -50,7 +50,10 @@ async fn a_kernel_that_refuses_switchdev_without_vfs_gets_them_first() {
     assert!(position(&journal, "sriov_numvfs") < position(&journal, "eswitch_mode"), "{journal:?}");
     assert_eq!(order(&bench), Some(Order::VfsFirst));
     let [tried, worked] = &bench.told.notes()[..] else { panic!("{:?}", bench.told.notes()) };
-    assert!(tried.contains("SRIOV legacy not enabled") && tried.ends_with("trying another order: VFs first"), "{tried}");
+    assert!(
+        tried.contains("SRIOV legacy not enabled") && tried.ends_with("trying another order: VFs first"),
+        "{tried}"
+    );
     assert_eq!(worked, "what works here: VFs first");
     bench.teardown().await.unwrap();
     assert_eq!(fresh, bench.settled_snapshot().await);
@@ -85,10 +88,12 @@ async fn a_card_that_never_switches_is_as_it_was() {
 #[test]
 fn a_refusal_is_quoted_to_the_user_and_the_order_is_shown_to_programs() {
     let host = Simulated::new();
-    host.run(&["setup", "--fail-at", "1"]).exits(1);
+    host.keep();
     let fresh = host.snapshot();
     let knob = |name: &'static str, value: serde_json::Value| {
-        host.meddle(|state| state["machine"]["functions"]["0000:43:00.0"]["role"]["pf"]["profile"][name] = value);
+        host.meddle(|state| {
+            state["machine"]["functions"]["0000:43:00.0"]["role"]["pf"]["profile"][name] = value
+        });
     };
     knob("refuses_switchdev", "Firmware says no".into());
     let said = host.run(&["setup"]).exits(1);
@@ -118,11 +123,15 @@ async fn any_number_of_vfs_comes_and_goes_within_its_time() {
         let fresh = bench.settled_snapshot().await;
         let text = format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = {count}\n");
         let began = bench.host.machine.observe(|state| state.now_ms);
-        let done = bench.setup(&text).await.unwrap_or_else(|failure| panic!("{count}: {}", failure.error.flat()));
+        let done =
+            bench.setup(&text).await.unwrap_or_else(|failure| panic!("{count}: {}", failure.error.flat()));
         assert!(done.statements.iter().all(Change::holds), "{count}");
         let took = bench.host.machine.observe(|state| state.now_ms) - began;
         // The card takes 400 ms for each.
-        assert!((u64::from(count) * 400..5000 + u64::from(count) * 800).contains(&took), "{count} VFs took {took} ms");
+        assert!(
+            (u64::from(count) * 400..5000 + u64::from(count) * 800).contains(&took),
+            "{count} VFs took {took} ms"
+        );
         assert!(!bench.setup(&text).await.unwrap().changed, "{count}");
         bench.teardown().await.unwrap_or_else(|failure| panic!("{count}: {}", failure.error.flat()));
         assert_eq!(fresh, bench.settled_snapshot().await, "{count}");
@@ -136,11 +145,16 @@ async fn vfs_that_do_not_come_are_given_up_after_a_time_that_grows_with_their_nu
         bench.profile(|profile| profile.vf_ms = 3_600_000);
         let fresh = bench.settled_snapshot().await;
         let began = bench.host.machine.observe(|state| state.now_ms);
-        let failure = bench.setup(&format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = {count}\n")).await.unwrap_err();
+        let failure =
+            bench.setup(&format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = {count}\n")).await.unwrap_err();
         let took = bench.host.machine.observe(|state| state.now_ms) - began;
         let limit = 1000 * (20 + u64::from(count));
         assert!((limit..limit + 2000).contains(&took), "{count}: {took} ms");
-        assert!(failure.error.flat().contains(&format!("{count} VFs of 0000:43:00.0")), "{}", failure.error.flat());
+        assert!(
+            failure.error.flat().contains(&format!("{count} VFs of 0000:43:00.0")),
+            "{}",
+            failure.error.flat()
+        );
         assert!(failure.error.flat().contains("0 VFs"), "what was seen: {}", failure.error.flat());
         assert_eq!(fresh, bench.settled_snapshot().await, "{count}");
     }
@@ -148,7 +162,8 @@ async fn vfs_that_do_not_come_are_given_up_after_a_time_that_grows_with_their_nu
 
 #[tokio::test]
 async fn two_cards_are_set_up_side_by_side() {
-    let mut text = "[[nic]]\nnetdev = \"enp67s0f0\"\nvfs = 8\n[[nic]]\nnetdev = \"enp67s0f1\"\nvfs = 7\n".to_owned();
+    let mut text =
+        "[[nic]]\nnetdev = \"enp67s0f0\"\nvfs = 8\n[[nic]]\nnetdev = \"enp67s0f1\"\nvfs = 7\n".to_owned();
     let bench = Bench::new();
     let fresh = bench.settled_snapshot().await;
     bench.setup(&text).await.unwrap();
@@ -167,7 +182,8 @@ async fn two_cards_are_set_up_side_by_side() {
 
 #[tokio::test]
 async fn a_mac_that_is_not_given_is_the_same_at_every_boot() {
-    let text = "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 3\n[[nic.vf]]\nindex = 1\nmac = \"e4:11:22:33:55:61\"\n";
+    let text =
+        "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 3\n[[nic.vf]]\nindex = 1\nmac = \"e4:11:22:33:55:61\"\n";
     let macs = async || {
         let bench = Bench::new();
         bench.setup(text).await.unwrap();
@@ -175,7 +191,10 @@ async fn a_mac_that_is_not_given_is_the_same_at_every_boot() {
         // What the administrator set is what the VF has.
         for (index, settings) in &first {
             let vf = Vf { pf: pf(), index: *index };
-            let netdev = bench.host.machine.observe(|state| state.netdev_with(vdpa_hw::mock::NetdevRole::VfNetdev(vf)).unwrap().1.mac);
+            let netdev = bench
+                .host
+                .machine
+                .observe(|state| state.netdev_with(vdpa_hw::mock::NetdevRole::VfNetdev(vf)).unwrap().1.mac);
             assert_eq!(netdev, settings.mac);
         }
         first.into_values().map(|settings| settings.mac.to_string()).collect::<Vec<_>>()
@@ -196,7 +215,10 @@ async fn trust_is_set_where_it_is_asked_for_and_left_alone_elsewhere() {
     let bench = Bench::new();
     bench.setup(&text).await.unwrap();
     let trust = |bench: &Bench| {
-        bench.host.machine.observe(|state| state.pf(pf()).unwrap().vfs.values().map(|vf| vf.trust).collect::<Vec<_>>())
+        bench
+            .host
+            .machine
+            .observe(|state| state.pf(pf()).unwrap().vfs.values().map(|vf| vf.trust).collect::<Vec<_>>())
     };
     assert_eq!(trust(&bench), [true, false, false]);
     // Somebody trusts the other two: one of them was asked for otherwise.

@@ -13,7 +13,11 @@ pub(super) async fn run(session: &Session, options: &Plan) -> Result {
     let earlier = session.drawer().open()?;
     let changes = plan(&host, &file, earlier.as_ref()).await?;
     let due = changes.iter().filter(|change| !change.holds()).count();
-    session.output.line(format_args!("{due} of {} would change{}", count(changes.len(), "statement"), if due > 0 { ":" } else { "" }));
+    session.output.line(format_args!(
+        "{due} of {} would change{}",
+        count(changes.len(), "statement"),
+        if due > 0 { ":" } else { "" }
+    ));
     session.output.changes(&changes);
     let standing = earlier.as_ref().map(Standing::from);
     let outcome = Outcome::done("plan", if due == 0 { "unchanged" } else { "changes" }, &changes);

@@ -14,7 +14,8 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let lock = session.lock()?;
     let host = session.host(&access)?;
     session.listen_for_signals();
-    let done = setup(&session.run(&host, &lock), &file, &access, &options.force.iter().copied().collect()).await?;
+    let done =
+        setup(&session.run(&host, &lock), &file, &access, &options.force.iter().copied().collect()).await?;
     let word = if done.changed {
         session.output.line(format_args!("{} statements hold", done.statements.len()));
         "done"

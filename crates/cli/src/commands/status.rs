@@ -30,7 +30,11 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
         Some(Phase::Applying) => "a setup has not ended: `vdpa setup` goes on, `vdpa teardown` restores",
         Some(Phase::Restoring) => "a restore has not ended: `vdpa teardown` goes on",
     };
-    session.output.line(format_args!("{} of {} statements hold; {state}", changes.len() - untrue, changes.len()));
+    session.output.line(format_args!(
+        "{} of {} statements hold; {state}",
+        changes.len() - untrue,
+        changes.len()
+    ));
     let outcome = Outcome::done("status", if untrue == 0 { "holds" } else { "drift" }, &changes);
     Ok(Outcome { exit_code: u8::from(untrue > 0), receipt: standing, ..outcome })
 }

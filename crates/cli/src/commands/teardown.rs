@@ -14,7 +14,8 @@ pub(super) async fn run(session: &Session, options: &Teardown) -> Result {
     };
     let host = session.host(&receipt.access)?;
     session.listen_for_signals();
-    let restored = teardown(&session.run(&host, &lock), receipt, &options.force.iter().copied().collect()).await?;
+    let restored =
+        teardown(&session.run(&host, &lock), receipt, &options.force.iter().copied().collect()).await?;
     session.output.line(format_args!("{} restored; the host is as it was", count(restored.of, "statement")));
     Ok(Outcome { restored: Some(restored), ..Outcome::done("teardown", "done", &[]) })
 }

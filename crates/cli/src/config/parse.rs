@@ -12,7 +12,9 @@ use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
-use super::{ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec};
+use super::{
+    ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec,
+};
 
 /// What a process gets where it is to do without huge pages: enough for the control path.
 const DEFAULT_MEGABYTES: u32 = 256;
@@ -28,7 +30,9 @@ pub fn read(path: &Path) -> Result<HostFile, ConfigError> {
     let source = std::fs::read_to_string(path).map_err(|error| ConfigError {
         message: format!("cannot read the host file {}: {error}", path.display()),
         place: None,
-        hint: "name another with `--config FILE`, or describe a single card with `--pci 0000:43:00.0 --vfs 2`".to_owned(),
+        hint:
+            "name another with `--config FILE`, or describe a single card with `--pci 0000:43:00.0 --vfs 2`"
+                .to_owned(),
     })?;
     parse(path, &source)
 }
@@ -148,7 +152,11 @@ impl Reader<'_> {
             (name.into_inner(), span)
         });
         name.parse::<BridgeName>().map_err(|error| {
-            self.wrong(&span, error.to_string(), "a bridge is a network device too: at most 15 characters, no `/` or blanks")
+            self.wrong(
+                &span,
+                error.to_string(),
+                "a bridge is a network device too: at most 15 characters, no `/` or blanks",
+            )
         })
     }
 
@@ -181,7 +189,11 @@ impl Reader<'_> {
         let (count, count_span) = (*raw.vfs.get_ref(), raw.vfs.span());
         if count == 0 {
             let message = format!("{pf} is to have no VFs");
-            return Err(self.wrong(&count_span, message, "leave the card out, or `vdpa teardown` what was set up"));
+            return Err(self.wrong(
+                &count_span,
+                message,
+                "leave the card out, or `vdpa teardown` what was set up",
+            ));
         }
         let mut vfs: Vec<VfSpec> = VfIndex::first(count).map(VfSpec::plain).collect();
         let mut seen = BTreeSet::new();
@@ -202,7 +214,12 @@ impl Reader<'_> {
         Ok(Nic { pf, vfs, places })
     }
 
-    fn vf(&self, pf: &NicName, raw: RawVf, macs: &mut BTreeMap<MacAddress, String>) -> Result<VfSpec, ConfigError> {
+    fn vf(
+        &self,
+        pf: &NicName,
+        raw: RawVf,
+        macs: &mut BTreeMap<MacAddress, String>,
+    ) -> Result<VfSpec, ConfigError> {
         let index = raw.index.into_inner();
         let who = format!("VF {index} of {pf}");
         if let Some(mac) = &raw.mac {
@@ -234,9 +251,9 @@ impl Reader<'_> {
             let message = format!("{who} is for VM {} and has no datapath", name.get_ref());
             return Err(self.wrong(&span, message, "add `datapath = \"dpdk\"` or `datapath = \"kernel\"`"));
         }
-        name.get_ref()
-            .parse()
-            .map_err(|error| self.wrong(&span, format!("{error}"), "write the domain's name as `virsh list --all` shows it"))
+        name.get_ref().parse().map_err(|error| {
+            self.wrong(&span, format!("{error}"), "write the domain's name as `virsh list --all` shows it")
+        })
     }
 }
 
@@ -305,7 +322,12 @@ vm = "cx6.1"
     #[test]
     fn two_vfs_with_one_mac_are_refused() {
         let again = "vm = \"cx6.1\"\n[[nic.vf]]\nindex = 1\nmac = \"e4:11:22:33:55:60\"";
-        is(&wrong("vm = \"cx6.1\"", again), 17, 7, "VF 1 of 0000:43:00.0 has the MAC of VF 0 of 0000:43:00.0");
+        is(
+            &wrong("vm = \"cx6.1\"", again),
+            17,
+            7,
+            "VF 1 of 0000:43:00.0 has the MAC of VF 0 of 0000:43:00.0",
+        );
     }
 
     #[test]

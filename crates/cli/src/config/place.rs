@@ -22,7 +22,8 @@ pub struct Place {
 impl Place {
     /// Where `span` begins in `source`.
     pub fn of(file: &Path, source: &str, span: &Range<usize>) -> Self {
-        let start = (0..=span.start.min(source.len())).rev().find(|at| source.is_char_boundary(*at)).unwrap_or(0);
+        let start =
+            (0..=span.start.min(source.len())).rev().find(|at| source.is_char_boundary(*at)).unwrap_or(0);
         let before = &source[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Self {

@@ -41,7 +41,8 @@ pub const RUN: &str = "/run/vdpa";
 /// Where QEMU's group or this program's own path cannot be found out.
 pub fn real(access: &Access) -> Result<Host, Error> {
     let run = PathBuf::from(RUN);
-    let program = std::env::current_exe().map_err(|source| Error::Run { path: "/proc/self/exe".into(), source })?;
+    let program =
+        std::env::current_exe().map_err(|source| Error::Run { path: "/proc/self/exe".into(), source })?;
     let dpdk = DpdkHost::new(Settings {
         runtime_dir: run.clone(),
         supervisor: vec![program.into_os_string(), OsString::from("supervise")],

@@ -53,7 +53,9 @@ impl Saved {
         let mut vswitch = Snapshot::default();
         vswitch.versions.ovs = Some("2.14.1".to_owned());
         let domains = MockDomains::default();
-        domains.add(MockDomains::CX6_1).unwrap_or_else(|error| unreachable!("the fixture is a domain: {error}"));
+        domains
+            .add(MockDomains::CX6_1)
+            .unwrap_or_else(|error| unreachable!("the fixture is a domain: {error}"));
         Self { machine: hosts::host_105(), vswitch, domains: domains.snapshot() }
     }
 }
@@ -95,13 +97,16 @@ impl SimulatedHost {
         let (exists, ports) = (machine.clone(), machine.clone());
         let hooks = Hooks {
             gate: Arc::new(gate(machine.clone(), "Open vSwitch")),
-            netdev_exists: Arc::new(move |name| exists.observe(|state| state.netdevs.values().any(|n| n.name.as_str() == name))),
+            netdev_exists: Arc::new(move |name| {
+                exists.observe(|state| state.netdevs.values().any(|n| n.name.as_str() == name))
+            }),
             on_ports: Arc::new(move |names, offload| {
                 ports.meddle(|state| kernel::set_ovs_ports(state, names, offload));
             }),
         };
         let vswitch = Arc::new(MockVswitch::new(hooks, saved.vswitch));
-        let domains = Arc::new(MockDomains::new(saved.domains).with_gate(Arc::new(gate(machine.clone(), "libvirt"))));
+        let domains =
+            Arc::new(MockDomains::new(saved.domains).with_gate(Arc::new(gate(machine.clone(), "libvirt"))));
         let (directory, saving) = (directory.to_owned(), Arc::default());
         Self { machine, vswitch, domains, directory, forgets_nothing: false, saving }
     }
@@ -175,6 +180,8 @@ impl OvsService for SimulatedHost {
             self.vswitch.restart();
             Ok(())
         };
-        self.machine.gated("restart", "openvswitch-switch", restart).map_err(|refusal| Error::Restart(refusal.to_string()))
+        self.machine
+            .gated("restart", "openvswitch-switch", restart)
+            .map_err(|refusal| Error::Restart(refusal.to_string()))
     }
 }

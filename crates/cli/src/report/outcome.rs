@@ -123,7 +123,13 @@ impl Outcome {
         let message = text.lines().next().unwrap_or_default();
         let error = Explained {
             message: message.strip_prefix("error: ").unwrap_or(message).to_owned(),
-            details: text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect(),
+            details: text
+                .lines()
+                .skip(1)
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect(),
             hint: Some("`vdpa --help` shows the commands, `vdpa COMMAND --help` their flags".to_owned()),
         };
         Self { exit_code: 2, error: Some(error), ..Self::done("vdpa", "failed", &[]) }

@@ -39,6 +39,11 @@ impl Simulated {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
+    /// Keeps host 105 in its file before any command has.
+    pub(crate) fn keep(&self) {
+        vdpa_cli::host::SimulatedHost::host_105(self.path()).save().unwrap();
+    }
+
     /// Another host in the same state.
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new();
@@ -73,7 +78,11 @@ impl Simulated {
 
     /// Starts a command whose standard output can be read while it runs.
     pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts")
+        self.command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts")
     }
 
     /// Runs a command that prints JSON.
@@ -122,7 +131,8 @@ impl Said {
     /// The one JSON document on standard output.
     #[track_caller]
     pub(crate) fn document(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("not one JSON document: {error}\n{self}"))
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("not one JSON document: {error}\n{self}"))
     }
 
     /// The lines of an error, without the mark of a simulated host.
@@ -134,16 +144,26 @@ impl Said {
     #[track_caller]
     pub(crate) fn is_an_error(&self, what: &str, hint: &str) {
         let lines = self.error();
-        assert!(lines.first().is_some_and(|line| line.starts_with("error: ") && line.contains(what)), "{what}:\n{self}");
+        assert!(
+            lines.first().is_some_and(|line| line.starts_with("error: ") && line.contains(what)),
+            "{what}:\n{self}"
+        );
         let last = lines.last().unwrap();
         assert!(last.starts_with("hint: ") && last.contains(hint), "{hint}:\n{self}");
         let between = &lines[1..lines.len() - 1];
-        assert!(between.iter().all(|line| line.starts_with("  ") || line.starts_with("rolled back ")), "{self}");
+        assert!(
+            between.iter().all(|line| line.starts_with("  ") || line.starts_with("rolled back ")),
+            "{self}"
+        );
     }
 }
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit code {:?}\n--- standard output\n{}--- standard error\n{}", self.code, self.out, self.err)
+        write!(
+            f,
+            "exit code {:?}\n--- standard output\n{}--- standard error\n{}",
+            self.code, self.out, self.err
+        )
     }
 }

@@ -75,7 +75,11 @@ impl Bench {
     }
 
     /// `setup` on the host after something of it was put in another's place.
-    pub(crate) async fn setup_on(&self, text: &str, replace: impl FnOnce(&mut Host)) -> Result<Done, Failure> {
+    pub(crate) async fn setup_on(
+        &self,
+        text: &str,
+        replace: impl FnOnce(&mut Host),
+    ) -> Result<Done, Failure> {
         let path = self.path().join("host.toml");
         std::fs::write(&path, text).unwrap();
         let file = config::read(&path).map_err(Error::from)?;
@@ -132,7 +136,8 @@ pub(crate) fn snapshot(host: &SimulatedHost) -> String {
     (machine.now_ms, machine.operations, machine.next_ifindex) = (0, 0, 0);
     (machine.fuse, machine.journal) = (None, Vec::new());
     let netdevs: Vec<_> = std::mem::take(&mut machine.netdevs).into_values().collect();
-    let mut netdevs: Vec<String> = netdevs.iter().map(|netdev| serde_json::to_string(netdev).unwrap()).collect();
+    let mut netdevs: Vec<String> =
+        netdevs.iter().map(|netdev| serde_json::to_string(netdev).unwrap()).collect();
     netdevs.sort();
     let mut vswitch = host.vswitch.snapshot();
     (vswitch.next_cfg, vswitch.cur_cfg) = (0, 0);
@@ -153,7 +158,12 @@ pub(crate) fn alike(expected: &str, found: &str, case: &str) {
         let other: BTreeSet<&str> = other.lines().collect();
         text.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert!(expected == found, "{case}: expected {:#?}, found {:#?}", lines(expected, found), lines(found, expected));
+    assert!(
+        expected == found,
+        "{case}: expected {:#?}, found {:#?}",
+        lines(expected, found),
+        lines(found, expected)
+    );
 }
 
 /// Whether a network device with this role is there.
