@@ -263,7 +263,7 @@ fn what_could_not_be_restored_is_listed_and_the_next_teardown_goes_on() {
     let stuck = |host: &Simulated| {
         host.meddle(|state| {
             state["machine"]["fuse"] =
-                serde_json::json!({ "at": 8, "when": "before", "lasting": "everything" })
+                serde_json::json!({ "at": 8, "when": "before", "lasting": "everything" });
         });
     };
     let other = host.copy();

@@ -92,7 +92,7 @@ fn a_refusal_is_quoted_to_the_user_and_the_order_is_shown_to_programs() {
     let fresh = host.snapshot();
     let knob = |name: &'static str, value: serde_json::Value| {
         host.meddle(|state| {
-            state["machine"]["functions"]["0000:43:00.0"]["role"]["pf"]["profile"][name] = value
+            state["machine"]["functions"]["0000:43:00.0"]["role"]["pf"]["profile"][name] = value;
         });
     };
     knob("refuses_switchdev", "Firmware says no".into());
