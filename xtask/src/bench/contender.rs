@@ -137,6 +137,13 @@ impl Target {
         )
     }
 
+    /// The name of a VF's netdev, if it has the VF's MAC.
+    fn netdev(state: &str, index: u16) -> Option<String> {
+        let named = format!("netdev of {index} ");
+        let (name, mac) = state.lines().find_map(|line| line.strip_prefix(&named))?.split_once(' ')?;
+        (mac == Self::mac(index)).then(|| name.to_owned())
+    }
+
     /// Which facts of the end state a state lacks. More than these may differ: only ours turns hw-tc-offload of the
     /// uplink on.
     pub(crate) fn missing(self, state: &str) -> Vec<String> {
@@ -148,8 +155,10 @@ impl Target {
         ];
         wanted.extend(self.each(|index| format!("vf {index} mac {}", Self::mac(index))));
         wanted.extend(self.each(|index| format!("driver of {index} mlx5_core")));
-        wanted.extend(self.each(|index| format!("netdev of {index} enp1s0v{index} {}", Self::mac(index))));
-        let links = self.representors().into_iter().chain(self.netdevs()).chain([PF.to_owned()]);
+        // udev calls a VF's netdev now this, now that (and by the other name too): the state says how.
+        let of_vfs =
+            self.each(|index| Self::netdev(state, index).unwrap_or_else(|| format!("of VF {index}")));
+        let links = self.representors().into_iter().chain(of_vfs).chain([PF.to_owned()]);
         wanted.extend(links.map(|link| format!("link {link} 1 ")));
         wanted.retain(|fact| !state.contains(fact.as_str()));
         wanted
@@ -183,5 +192,9 @@ mod tests {
         let missing = Target { vfs: 2 }.missing("eswitch mode legacy\nnumvfs 2\n");
         assert_eq!(missing[0], "eswitch mode switchdev");
         assert!(!missing.iter().any(|fact| fact == "numvfs 2"));
+        let netdevs = "netdev of 0 ens17f128 e4:11:22:33:55:60\nlink ens17f128 1 \nnetdev of 1 enp1s0v1 00:00:00:00:00:00\nlink enp1s0v1 1 \n";
+        let missing = Target { vfs: 2 }.missing(netdevs);
+        assert!(!missing.iter().any(|fact| fact.contains("ens17f128")), "{missing:?}");
+        assert!(missing.iter().any(|fact| fact == "link of VF 1 1 "), "{missing:?}");
     }
 }
