@@ -6,18 +6,17 @@
 //!                                                                └──────────┴── error ─┴──► restore
 //! ```
 //!
-//! What was true already is left alone. `restore` enforces the recorded statements in reverse, and then
+//! What was true already is left alone. [`restore`](Run::restore) enforces the recorded statements in reverse, and then
 //! once more forwards those that still do not hold: what hangs on a VF or an uplink that went and came
 //! back can only be brought back after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
 use vdpa_hw::PciAddress;
 
-use crate::enforce::{await_devices, enforce};
+use crate::enforce::enforce;
 use crate::error::{Error, RESUME};
 use crate::host::Host;
 use crate::lock::Lock;
@@ -26,6 +25,10 @@ use crate::receipt::{Befores, Drawer, Phase, Receipt};
 use crate::report::Report;
 use crate::step::{Device, Step};
 use crate::view::View;
+
+mod restore;
+
+pub use restore::{Remains, Restored};
 
 /// Set when the user wants to stop: the stage at work is finished, then the host is restored.
 #[derive(Debug, Clone, Default)]
@@ -40,42 +43,6 @@ impl Stop {
     /// Whether it is asked to.
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A statement that could not be brought back.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Remains {
-    /// How it read before.
-    pub before: Step,
-    /// How it reads now; `None` where its subject is gone.
-    pub now: Option<Step>,
-    /// Why, where an attempt failed.
-    pub why: Option<String>,
-}
-
-impl Remains {
-    /// `subject: now, was before (why)`.
-    pub fn described(&self) -> String {
-        let now = self.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
-        let why = self.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        format!("{}: {now}, was {}{why}", self.before.subject(), self.before.value())
-    }
-}
-
-/// What came of bringing the host back.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Restored {
-    /// How many statements had to be brought back.
-    pub of: usize,
-    /// Those that were not.
-    pub remains: Vec<Remains>,
-}
-
-impl Restored {
-    /// Whether the host is as it was.
-    pub fn is_complete(&self) -> bool {
-        self.remains.is_empty()
     }
 }
 
@@ -217,81 +184,6 @@ impl Run<'_> {
         let untrue: Vec<String> = changes.iter().filter(|change| !change.holds()).map(described).collect();
         if untrue.is_empty() { Ok(changes) } else { Err(Error::Unverified(untrue)) }
     }
-
-    /// Brings back what `befores` says of the subjects of `stages`; goes on past errors.
-    pub async fn restore(&self, stages: &[Vec<Step>], befores: &Befores) -> Restored {
-        let before = |step: &Step| befores.get(&step.subject()).cloned().flatten();
-        let mut stages: Vec<Vec<Step>> =
-            stages.iter().map(|stage| stage.iter().filter_map(before).collect()).collect();
-        stages.extend(besides(&stages, befores));
-        let mut failed: BTreeMap<String, String> = BTreeMap::new();
-        let mut touched = BTreeSet::new();
-        let passes =
-            stages.iter().rev().map(|stage| (false, stage)).chain(stages.iter().map(|stage| (true, stage)));
-        for (forwards, stage) in passes {
-            if forwards {
-                await_devices(self.host, stage).await;
-            }
-            let view = View::new(self.host);
-            let mut due = Vec::new();
-            for step in stage {
-                match compare(self.host, &view, std::slice::from_ref(step)).await {
-                    Ok(changes) => due.extend(changes.into_iter().filter(|change| !change.holds())),
-                    Err(error) => {
-                        failed.insert(step.subject(), error.flat());
-                    }
-                }
-            }
-            // What hangs on a VF or a representor that is not there now can be brought back only forwards.
-            due.retain(|change| change.now.is_some());
-            if due.is_empty() {
-                continue;
-            }
-            touched.extend(due.iter().map(|change| change.wanted.subject()));
-            let due: Vec<&Change> = due.iter().collect();
-            self.report.stage(&due);
-            let switched = switched(&due);
-            if !switched.is_empty()
-                && let Err(error) = self.detach(&stages, |port| !switched.contains(&port.pf())).await
-            {
-                self.report.warn(&error.flat());
-            }
-            let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
-            for (step, error) in enforce(self.host, &view, &steps, self.report).await {
-                failed.insert(step.subject(), error.flat());
-            }
-            if let Err(error) = self.host.checkpoint() {
-                self.report.warn(&error.flat());
-            }
-        }
-        let remains = self.remains(&stages, &failed).await;
-        touched.extend(remains.iter().map(|remains| remains.before.subject()));
-        Restored { of: touched.len(), remains }
-    }
-
-    async fn remains(&self, stages: &[Vec<Step>], failed: &BTreeMap<String, String>) -> Vec<Remains> {
-        let view = View::new(self.host);
-        let mut remains = Vec::new();
-        let mut seen = BTreeSet::new();
-        for step in stages.iter().flatten().filter(|step| seen.insert(step.subject())) {
-            let why = failed.get(&step.subject()).cloned();
-            match compare(self.host, &view, std::slice::from_ref(step))
-                .await
-                .map(|mut changes| changes.remove(0))
-            {
-                Ok(change) if change.holds() => {}
-                Ok(change) => remains.push(Remains { before: change.wanted, now: change.now, why }),
-                Err(error) => {
-                    remains.push(Remains {
-                        before: step.clone(),
-                        now: None,
-                        why: Some(why.unwrap_or_else(|| error.flat())),
-                    });
-                }
-            }
-        }
-        remains
-    }
 }
 
 /// The cards whose eswitch changes its mode.
@@ -304,21 +196,6 @@ fn switched(due: &[&Change]) -> BTreeSet<PciAddress> {
 fn ports_of(step: &Step) -> impl Iterator<Item = &Device> {
     let ports = if let Step::Bridge { ports, .. } = step { Some(ports) } else { None };
     ports.into_iter().flatten()
-}
-
-/// What `befores` says besides of VFs that were there: their MACs, then their drivers, then their links.
-fn besides(stages: &[Vec<Step>], befores: &Befores) -> [Vec<Step>; 3] {
-    let spoken_of: BTreeSet<String> = stages.iter().flatten().map(Step::subject).collect();
-    let mut besides = [Vec::new(), Vec::new(), Vec::new()];
-    for step in befores.values().flatten().filter(|step| !spoken_of.contains(&step.subject())) {
-        match step {
-            Step::VfAttributes { .. } => besides[0].push(step.clone()),
-            Step::Driver { .. } => besides[1].push(step.clone()),
-            Step::Up { .. } => besides[2].push(step.clone()),
-            _ => {}
-        }
-    }
-    besides
 }
 
 /// `subject: now → wanted`.

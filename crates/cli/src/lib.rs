@@ -6,6 +6,7 @@
 //! only [`report`] prints.
 
 pub mod args;
+mod arrival;
 pub mod commands;
 pub mod config;
 pub mod enforce;

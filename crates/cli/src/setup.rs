@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use vdpa_hw::{MacAddress, Vf, VfIndex};
 
+use crate::arrival::await_devices;
 use crate::config::HostFile;
-use crate::enforce::await_devices;
 use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
 use crate::guard::{self, Guard};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::enforce::await_devices;
+use crate::arrival::await_devices;
 use crate::engine::{Failure, Restored, Run, described};
 use crate::error::Error;
 use crate::guard::{self, Guard};

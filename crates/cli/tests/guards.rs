@@ -73,7 +73,7 @@ async fn a_pf_with_an_address_of_the_host_is_left_alone() {
 async fn a_pf_with_the_default_route_is_left_alone() {
     let why = "enp67s0f0 (0000:43:00.0/uplink) carries a default route";
     only(Guard::ManagementTraffic, &[why], |bench| {
-        used(bench, NetdevRole::Uplink(pf()), &ManagementUse::DefaultRoute)
+        used(bench, NetdevRole::Uplink(pf()), &ManagementUse::DefaultRoute);
     })
     .await;
 }

@@ -198,7 +198,7 @@ async fn an_ovs_that_is_not_there_is_found_out_before_anything_is_changed() {
     let bench = Bench::new();
     let before = bench.settled_snapshot().await;
     let without_ovs = |host: &mut vdpa_cli::host::Host| {
-        host.vswitch = Arc::new(Ovsdb::new(Path::new("/nonexistent/db.sock")))
+        host.vswitch = Arc::new(Ovsdb::new(Path::new("/nonexistent/db.sock")));
     };
     let failure = bench.setup_on(common::reference(), without_ovs).await.unwrap_err();
     assert!(matches!(&failure.error, Error::Ovs(_)), "{failure:?}");

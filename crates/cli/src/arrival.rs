@@ -1,0 +1,73 @@
+//! What comes late: VFs, network devices, and their names.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use vdpa_eswitch::{DevlinkHandle, Mode, patience};
+use vdpa_hw::{PciAddress, Vf, VfIndex};
+
+use crate::error::Error;
+use crate::host::Host;
+use crate::step::{Device, Step};
+use crate::view::View;
+
+/// How long a bind may take until the VF's network device is there, named by udev: a driver's probe
+/// takes up to some seconds, and many VFs share the machine.
+pub(crate) const NETDEV_LIMIT: Duration = Duration::from_mins(1);
+
+/// Waits until the uplink, and in switchdev mode each VF's representor, is there under its final name.
+pub(crate) async fn await_netdevs(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> Result<(), Error> {
+    let limit = patience(usize::from(count));
+    host.links.netdev_of(pf, limit).await?;
+    if mode == Mode::Switchdev && count > 0 {
+        let vfs: Vec<VfIndex> = VfIndex::first(count).collect();
+        let found = host.eswitch.await_representors(&DevlinkHandle::from(pf), &vfs, limit).await?;
+        let indexes: Vec<_> = found.vfs.values().map(|representor| representor.index).collect();
+        host.links.settled(&indexes, limit).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the VFs and network devices of the cards that `steps` speak of, where a step before brought them up
+/// and failed all the same, or was cut off. What does not come is found out when it is looked at.
+pub(crate) async fn await_devices(host: &Host, steps: &[Step]) {
+    let (mut pfs, mut vfs) = (BTreeSet::new(), BTreeSet::new());
+    for step in steps {
+        match step {
+            Step::TcOffload { device, .. } | Step::Up { device, .. } => {
+                pfs.insert(device.pf());
+                vfs.extend(if let Device::Vf(vf) = device { Some(*vf) } else { None });
+            }
+            Step::VfAttributes { vf, .. } | Step::Driver { vf, .. } => drop(pfs.insert(vf.pf)),
+            Step::Vfs { pf, .. } => drop(pfs.insert(*pf)),
+            _ => {}
+        }
+    }
+    for pf in pfs {
+        if let Err(error) = await_card(host, pf, &vfs).await {
+            tracing::debug!(%pf, %error, "devices that do not come");
+        }
+    }
+}
+
+/// Waits for the VFs of a card, its representors, and the network devices of those of `vfs` that its driver has.
+async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(), Error> {
+    let view = View::new(host);
+    let Some(sriov) = view.function(pf).await?.sriov().cloned() else { return Ok(()) };
+    if sriov.vfs.len() < usize::from(sriov.num_vfs) {
+        // What is asked for already changes nothing, and is waited for.
+        host.pci.set_vf_count(pf, sriov.num_vfs, patience(usize::from(sriov.num_vfs))).await?;
+    }
+    await_netdevs(host, pf, view.eswitch(pf).await?.mode, sriov.num_vfs).await?;
+    let view = View::new(host);
+    let driver = view.function(pf).await?.driver;
+    for vf in vfs.iter().filter(|vf| vf.pf == pf) {
+        if let Some(address) = view.vf_address(*vf).await?
+            && driver.is_some()
+            && view.function(address).await?.driver == driver
+        {
+            host.links.netdev_of(address, NETDEV_LIMIT).await?;
+        }
+    }
+    Ok(())
+}
