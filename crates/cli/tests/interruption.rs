@@ -4,10 +4,12 @@ mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use common::command::{Said, Simulated};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use vdpa_cli::lock::Lock;
 
 fn send(child: &Child, signal: Signal) {
@@ -42,10 +44,8 @@ fn a_signal_lets_the_stage_end_and_restores_what_was_there() {
         let (child, out, said) = started(&host, &["setup"], "✓");
         send(&child, signal);
         let said = ended(child, out, said).exits(1);
-        assert!(
-            said.error()[0] == "error: interrupted" && said.err.contains("; the host is as it was"),
-            "{said}"
-        );
+        said.is_an_error("interrupted", "begins anew");
+        assert!(said.err.contains("; the host is as it was"), "{said}");
         assert_eq!(before, host.snapshot(), "{signal:?}");
         assert!(!host.has_receipt());
     }
@@ -78,27 +78,29 @@ fn a_teardown_goes_on_to_its_end() {
     assert_eq!(before, host.snapshot());
 }
 
-/// Kills `command` after one delay after the other until it ends before it is killed, on hosts that `prepare` makes.
+/// Kills `command` at 40 times spread over as long as it takes, on hosts that `prepare` makes.
 fn killed_anywhere(
     command: &str,
     prepare: impl Fn() -> Simulated + Sync,
     check: impl Fn(&Simulated, &str) + Sync,
 ) {
-    let (from, step) = (Duration::from_millis(4), Duration::from_millis(17));
-    let points: Vec<Duration> = (0..40).map(|n| from + step * n).collect();
-    let killed = std::sync::atomic::AtomicUsize::new(0);
+    const TIMES: u32 = 40;
+    let began = Instant::now();
+    prepare().run(&[command]).exits(0);
+    let whole = began.elapsed();
+    let killed = AtomicU32::new(0);
     std::thread::scope(|scope| {
-        for some in points.chunks(10) {
+        for thread in 0..4 {
             let (prepare, check, killed) = (&prepare, &check, &killed);
             scope.spawn(move || {
-                for delay in some {
+                for time in (thread..TIMES).step_by(4) {
+                    let delay = whole * time / TIMES;
                     let host = prepare();
                     let mut child = host.start(&[command]);
-                    std::thread::sleep(*delay);
+                    std::thread::sleep(delay);
                     child.kill().unwrap();
-                    let status = child.wait().unwrap();
-                    if status.code().is_none() {
-                        killed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if child.wait().unwrap().code().is_none() {
+                        killed.fetch_add(1, Ordering::Relaxed);
                     }
                     check(&host, &format!("`{command}` killed after {delay:?}"));
                 }
@@ -106,7 +108,7 @@ fn killed_anywhere(
         }
     });
     let killed = killed.into_inner();
-    assert!(killed >= 10, "only {killed} were killed in time");
+    assert!(killed > TIMES / 4, "only {killed} of {TIMES} were killed before they had ended");
 }
 
 /// What both ways lead to is the same but for what cannot be: process ids.
@@ -158,6 +160,25 @@ fn a_teardown_killed_anywhere_goes_on_or_is_set_up_again() {
             assert_eq!(fresh, other.snapshot(), "{case}, then setup, then teardown");
         },
     );
+}
+
+#[test]
+fn what_was_done_when_a_setup_is_killed_is_done() {
+    // Each is done while something else of its stage takes its time.
+    let bridge = |state: &Value| state["vswitch"]["bridges"]["ovs-sriov"].is_object();
+    let link = |state: &Value| {
+        let netdevs = state["machine"]["netdevs"].as_object().unwrap();
+        netdevs.values().any(|netdev| netdev["name"] == "enp67s0f0v1" && netdev["up"] == true)
+    };
+    let cases: [(&str, fn(&Value) -> bool); 2] =
+        [("✓ bridge ovs-sriov", bridge), ("✓ link of 0000:43:00.0/vf1/netdev", link)];
+    for (line, holds) in cases {
+        let host = Simulated::new();
+        let (mut child, _out, _) = started(&host, &["setup"], line);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(holds(&host.state()), "{line}: the host has forgotten it");
+    }
 }
 
 #[test]

@@ -71,6 +71,21 @@ async fn vfs_that_are_there_are_unbound_before_the_eswitch_is_switched() {
 }
 
 #[tokio::test]
+async fn a_datapath_is_stopped_before_its_vf_goes_for_a_while() {
+    let bench = Bench::new();
+    bench.setup(reference()).await.unwrap();
+    let begun = journal(&bench).len();
+    bench.setup(&reference().replace("vfs = 2", "vfs = 3")).await.unwrap();
+    let journal = &journal(&bench)[begun..];
+    assert!(position(journal, "dpdk-vdpa") < position(journal, "sriov_numvfs"), "{journal:?}");
+    let (running, vf) = bench.host.machine.observe(|state| {
+        let vf = Vf::new(pf(), 0);
+        (state.dpdk[&vf].ready, state.vf_address(vf).unwrap() == state.dpdk[&vf].parent)
+    });
+    assert!(running && vf);
+}
+
+#[tokio::test]
 async fn a_card_that_never_switches_is_as_it_was() {
     let bench = Bench::new();
     bench.profile(|profile| profile.refuses_switchdev = Some("Firmware says no".into()));
