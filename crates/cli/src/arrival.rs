@@ -15,15 +15,14 @@ use crate::view::View;
 /// takes up to some seconds, and many VFs share the machine.
 pub(crate) const NETDEV_LIMIT: Duration = Duration::from_mins(1);
 
-/// Waits until the uplink, and in switchdev mode each VF's representor, is there under its final name.
+/// Waits until the uplink, and in switchdev mode each VF's representor, is there. Their final names come later: who
+/// needs a name waits for it, and meanwhile udev is at work on all of them.
 pub(crate) async fn await_netdevs(host: &Host, pf: PciAddress, mode: Mode, count: u16) -> Result<(), Error> {
     let limit = patience(usize::from(count));
     host.links.netdev_of(pf, limit).await?;
     if mode == Mode::Switchdev && count > 0 {
         let vfs: Vec<VfIndex> = VfIndex::first(count).collect();
-        let found = host.eswitch.await_representors(&DevlinkHandle::from(pf), &vfs, limit).await?;
-        let indexes: Vec<_> = found.vfs.values().map(|representor| representor.index).collect();
-        host.links.settled(&indexes, limit).await?;
+        host.eswitch.await_representors(&DevlinkHandle::from(pf), &vfs, limit).await?;
     }
     Ok(())
 }

@@ -245,7 +245,7 @@ async fn enforce_switch(
     for step in steps {
         change = match step {
             Step::Bridge { exists: false, .. } => change.absent(),
-            Step::Bridge { ports, .. } => change.present().exactly(named(view, ports).await?),
+            Step::Bridge { ports, .. } => change.present().exactly(named(host, view, ports).await?),
             Step::HwOffload { value, ports, in_force, .. } => {
                 wanted.clone_from(in_force);
                 others = ports.difference(in_force).copied().collect();
@@ -280,16 +280,19 @@ async fn enforce_switch(
     Err(Error::NotInForce(wanted.difference(&in_force).map(ToString::to_string).collect()))
 }
 
-async fn named(view: &View<'_>, ports: &BTreeSet<Device>) -> Result<Vec<(PortKey, PortName)>, Error> {
-    let mut named = Vec::new();
+/// The ports under their devices' final names.
+async fn named(
+    host: &Host,
+    view: &View<'_>,
+    ports: &BTreeSet<Device>,
+) -> Result<Vec<(PortKey, PortName)>, Error> {
+    let mut indexes = Vec::new();
     for device in ports {
-        let link = view
-            .link(*device)
-            .await?
-            .ok_or_else(|| Error::Missing(format!("the network device of {device}")))?;
-        named.push((device.key(), link.name.as_str().parse()?));
+        let link = view.link(*device).await?;
+        indexes.push(link.ok_or_else(|| Error::Missing(format!("the network device of {device}")))?.index);
     }
-    Ok(named)
+    let links = host.links.settled(&indexes, patience(indexes.len())).await?;
+    ports.iter().zip(links).map(|(device, link)| Ok((device.key(), link.name.as_str().parse()?))).collect()
 }
 
 /// The interface that `wiring` means for `vf` now: with the socket or the device that its datapath has.

@@ -11,9 +11,9 @@
 //!                            VFs, and their drivers off
 //!  eswitch: switchdev        eswitch: switchdev
 //!  VFs
-//!  MACs, hw-tc-offload, links up
+//!  MACs, hw-tc-offload
 //!  bridge with its ports and hw-offload │ drivers of the VFs
-//!  datapaths, links of plain VFs
+//!  links up, datapaths
 //!  domains
 //! ```
 
@@ -243,7 +243,7 @@ impl ResolvedNic {
             stages[SECOND].push(vfs);
         }
         stages[DEVICES].push(Step::TcOffload { device: Device::Uplink(pf), on: true });
-        stages[DEVICES].push(Step::Up { device: Device::Uplink(pf), up: true });
+        stages[DATAPATHS].push(Step::Up { device: Device::Uplink(pf), up: true });
     }
 
     fn add_vf(&self, stages: &mut [Vec<Step>; 8], spec: &VfSpec, file: &HostFile) {
@@ -252,7 +252,8 @@ impl ResolvedNic {
         let device = Device::Representor(vf);
         stages[DEVICES].push(Step::VfAttributes { vf, mac, trust: spec.trust });
         stages[DEVICES].push(Step::TcOffload { device, on: true });
-        stages[DEVICES].push(Step::Up { device, up: true });
+        // A device that is up cannot be renamed before kernel 6.0: udev is let to finish first.
+        stages[DATAPATHS].push(Step::Up { device, up: true });
         stages[SWITCH].push(Step::Driver { vf, driver: self.driver.clone() });
         match spec.datapath {
             Datapath::None => stages[DATAPATHS].push(Step::Up { device: Device::Vf(vf), up: true }),

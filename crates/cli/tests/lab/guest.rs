@@ -69,7 +69,10 @@ impl Guest {
 
     /// What a program prints, which must succeed.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let output = Command::new(program)
+            .args(arguments)
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{program} {}: {text}{said}", arguments.join(" "));
@@ -101,7 +104,10 @@ impl Guest {
         // Statistics that ovs-vswitchd writes by itself are no changes of configuration.
         let next_cfg = self.run("ovs-vsctl", &["get", "Open_vSwitch", ".", "next_cfg"]);
         assert!(!text.is_empty());
-        (next_cfg.parse().unwrap(), self.run("ovs-vsctl", &["--columns=name,external_ids,ports", "list", "Bridge"]))
+        (
+            next_cfg.parse().unwrap(),
+            self.run("ovs-vsctl", &["--columns=name,external_ids,ports", "list", "Bridge"]),
+        )
     }
 
     /// Restarts Open vSwitch and waits until it answers.
@@ -167,7 +173,9 @@ impl Ran {
     }
 
     fn text(&self) -> String {
-        [&self.output.stdout, &self.output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+        [&self.output.stdout, &self.output.stderr]
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .concat()
     }
 }
 

@@ -8,7 +8,7 @@ mod guest;
 mod state;
 mod traffic;
 
-use guest::{Guest, VFS_64, VFS_8};
+use guest::{Guest, VFS_8, VFS_64};
 use state::State;
 use traffic::{Host, Pinging};
 
@@ -69,7 +69,8 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
     assert_eq!(guest.run("ovs-vsctl", &["get", "Open_vSwitch", ".", "other_config:hw-offload"]), "\"true\"");
 
     // The datapaths: a socket for QEMU's group alone, served by a unit; a device on the vdpa bus.
-    let unit = guest.run("systemctl", &["is-active", &format!("vdpa-dpdk-{}-vf0.service", card.replace(':', "-"))]);
+    let unit =
+        guest.run("systemctl", &["is-active", &format!("vdpa-dpdk-{}-vf0.service", card.replace(':', "-"))]);
     assert_eq!(unit, "active");
     let socket = guest.run("find", &["/run/vdpa", "-type", "s", "-name", "net.sock", "-printf", "%p %m %g"]);
     assert!(socket.contains("vf0/vhost/net.sock"), "{socket}");
@@ -90,7 +91,8 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
             line.contains(&format!("src=e4:11:22:33:{source},dst=e4:11:22:33:{destination}"))
                 && line.contains("eth_type(0x0800)")
         };
-        let flow = offloaded.lines().find(flow).unwrap_or_else(|| panic!("{source} to {destination}: {offloaded}"));
+        let flow =
+            offloaded.lines().find(flow).unwrap_or_else(|| panic!("{source} to {destination}: {offloaded}"));
         assert!(flow.contains("offloaded:yes") && flow.contains("dp:tc"), "{flow}");
     }
     for representor in &representors {
@@ -187,7 +189,10 @@ fn switchdev_refused_by_the_card_leaves_everything_as_it_was() {
 #[test]
 fn teardown_leaves_the_host_as_it_was_and_a_foreign_bridge_loses_no_packet() {
     let guest = Guest::new();
-    guest.run("ovs-vsctl", &["set", "Open_vSwitch", ".", "other_config:hw-offload=true", "other_config:max-idle=30000"]);
+    guest.run(
+        "ovs-vsctl",
+        &["set", "Open_vSwitch", ".", "other_config:hw-offload=true", "other_config:max-idle=30000"],
+    );
     let foreign = traffic::ForeignBridge::new(&guest, "br-foreign");
     guest.run("ovs-vsctl", &["br-set-external-id", "br-foreign", "made-by", "somebody"]);
     let before = State::of(&guest);
@@ -215,10 +220,10 @@ fn the_domain_gets_its_interface_and_keeps_every_other_byte() {
     guest.run("systemctl", &["start", "libvirtd"]);
     guest.run("virsh", &["define", "/tmp/lab.1.xml"]);
     let before = guest.run("virsh", &["dumpxml", "--inactive", "lab.1"]);
-    guest.write_host_file(&host_file("dpdk", "kernel").replace(
-        "datapath = \"dpdk\"",
-        "datapath = \"dpdk\"\nqueues = 2\nvm = \"lab.1\"",
-    ));
+    guest.write_host_file(
+        &host_file("dpdk", "kernel")
+            .replace("datapath = \"dpdk\"", "datapath = \"dpdk\"\nqueues = 2\nvm = \"lab.1\""),
+    );
     guest.vdpa(&["setup"]).succeeds();
     let wired = guest.run("virsh", &["dumpxml", "--inactive", "lab.1"]);
     for expected in [

@@ -28,7 +28,13 @@ impl State {
         add("vDPA devices", guest.run("vdpa", &["-j", "dev", "show"]));
         add("processes", processes());
         add("units", guest.run("systemctl", &["list-units", "--all", "--plain", "--no-legend", "vdpa-*"]));
-        add("files of ours", guest.run("find", &["/run", "/tmp", "-path", "*vdpa*", "-not", "-name", "lock", "-not", "-path", "/run/vdpa"]));
+        add(
+            "files of ours",
+            guest.run(
+                "find",
+                &["/run", "/tmp", "-path", "*vdpa*", "-not", "-name", "lock", "-not", "-path", "/run/vdpa"],
+            ),
+        );
         for card in [VFS_8, VFS_64] {
             let pf = Guest::pf(card);
             let mode = guest.run("devlink", &["dev", "eswitch", "show", &format!("pci/{pf}")]);
@@ -48,7 +54,8 @@ impl State {
             .into_iter()
             .filter(|name| self.0.get(*name) != before.0.get(*name))
             .map(|name| {
-                let show = |state: &Self| state.0.get(name).cloned().unwrap_or_else(|| "(not there)".to_owned());
+                let show =
+                    |state: &Self| state.0.get(name).cloned().unwrap_or_else(|| "(not there)".to_owned());
                 format!("== {name}, before:\n{}\n== {name}, now:\n{}", show(before), show(self))
             })
             .collect();
@@ -91,10 +98,23 @@ fn qdiscs(guest: &Guest) -> String {
 /// Every row of the database but what ovs-vswitchd writes by itself.
 fn ovsdb(guest: &Guest) -> String {
     const OF_THE_DAEMON: [&str; 14] = [
-        "next_cfg", "cur_cfg", "statistics", "status", "lacp_current", "ifindex", "mac_in_use", "link_resets", "link_state",
-        "admin_state", "duplex", "link_speed", "mtu", "rstp_statistics",
+        "next_cfg",
+        "cur_cfg",
+        "statistics",
+        "status",
+        "lacp_current",
+        "ifindex",
+        "mac_in_use",
+        "link_resets",
+        "link_state",
+        "admin_state",
+        "duplex",
+        "link_speed",
+        "mtu",
+        "rstp_statistics",
     ];
-    let text = guest.run("ovsdb-client", &["--format=json", "dump", "unix:/run/openvswitch/db.sock", "Open_vSwitch"]);
+    let text = guest
+        .run("ovsdb-client", &["--format=json", "dump", "unix:/run/openvswitch/db.sock", "Open_vSwitch"]);
     let mut lines = Vec::new();
     for table in serde_json::Deserializer::from_str(&text).into_iter::<Value>() {
         let table = table.unwrap();
@@ -122,11 +142,14 @@ fn sysfs(pf: &str) -> String {
             let path = entry.unwrap().path();
             let name = path.strip_prefix("/sys/bus/pci/devices").unwrap().display().to_string();
             // A log of the device's ups and downs, and what only root of a real card can read.
-            let counts = ["uevent", "rom", "vpd", "config", "reset", "resource"].iter().any(|end| name.contains(end));
+            let counts =
+                ["uevent", "rom", "vpd", "config", "reset", "resource"].iter().any(|end| name.contains(end));
             match fs::read_link(&path) {
                 Ok(target) => lines.push(format!("{name} -> {}", target.display())),
                 Err(_) if counts || path.is_dir() => {}
-                Err(_) => lines.push(format!("{name} = {}", fs::read_to_string(&path).unwrap_or_default().trim())),
+                Err(_) => {
+                    lines.push(format!("{name} = {}", fs::read_to_string(&path).unwrap_or_default().trim()))
+                }
             }
         }
     }

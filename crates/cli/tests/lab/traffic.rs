@@ -113,7 +113,10 @@ impl Pinging {
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         let output = self.ping.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        let summary = text.lines().find(|line| line.contains("packets transmitted")).unwrap_or_else(|| panic!("{text}"));
+        let summary = text
+            .lines()
+            .find(|line| line.contains("packets transmitted"))
+            .unwrap_or_else(|| panic!("{text}"));
         let numbers: Vec<u32> = summary.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         (numbers[0], numbers[1])
     }
