@@ -54,31 +54,38 @@ state() {
 
 accounting() { perl -e 'syscall(163, @ARGV ? $ARGV[0] : 0) == 0 or die "acct: $!\n"' "$@"; }
 
-forks() { sed -n 's/^processes //p' /proc/stat; }
+# Processes and threads made since boot, told without making one.
+count_forks() {
+	local name value
+	while read -r name value; do
+		[ "$name" != processes ] || forks=$value
+	done < /proc/stat
+}
 
 # What was done is read from the kernel's account of every process that ended (acct(5)), the database's log of every
 # transaction (ovsdb(5)) and systemd's journal.
 measure() {
-	local result=$1 out size pid began ended forks rc
+	local result=$1 out size pid began ended before forks rc
 	shift
 	out=$(mktemp -d /run/bench.XXXXXX)
 	: > "$out/accounts"
 	size=$(stat -c %s "$database")
 	accounting "$out/accounts"
 	times > "$out/times.before"
-	forks=$(forks)
+	count_forks
+	before=$forks
 	began=$EPOCHREALTIME
 	VDPA_TRACE=$out/trace "$@" > "$out/stdout" 2> "$out/stderr" &
 	pid=$!
 	wait "$pid"
 	rc=$?
 	ended=$EPOCHREALTIME
-	forks=$(($(forks) - forks))
+	count_forks
 	times > "$out/times.after"
 	accounting
 	tail -c +$((size + 1)) "$database" > "$out/transactions"
 	journalctl --quiet --unit=ovs-vswitchd --since="@${began%.*}" --output=cat | grep '^Started' > "$out/starts"
-	printf '%s\n' "pid $pid" "rc $rc" "began $began" "ended $ended" "forks $forks" \
+	printf '%s\n' "pid $pid" "rc $rc" "began $began" "ended $ended" "forks $((forks - before))" \
 		"grew $(($(stat -c %s "$database") - size))" > "$out/facts"
 	rm -rf "$result"
 	cp -r "$out" "$result"

@@ -11,9 +11,9 @@ use serde_json::Value;
 pub(crate) struct Processes {
     /// The contender itself and what it started, and they in turn.
     pub(crate) own: BTreeMap<String, u32>,
-    /// What systemd ran for it: the start scripts of services.
-    pub(crate) services: BTreeMap<String, u32>,
-    /// udev's workers and helpers.
+    /// What others ran because of it: systemd the start scripts of services, udev its helpers, the kernel `modprobe`.
+    pub(crate) others: BTreeMap<String, u32>,
+    /// udev's workers.
     pub(crate) udev: u32,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn processes(accounts: &[u8], contender: u32) -> Result<Processes> {
         } else if account.name.contains("udev") {
             found.udev += 1;
         } else {
-            *found.services.entry(account.name.clone()).or_default() += 1;
+            *found.others.entry(account.name.clone()).or_default() += 1;
         }
     }
     Ok(found)
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(found.own, [("bash".to_owned(), 2), ("ip".to_owned(), 1)].into());
         assert_eq!(found.started(), 2);
         assert_eq!(found.udev, 1);
-        assert_eq!(found.services.values().sum::<u32>(), 2);
+        assert_eq!(found.others.values().sum::<u32>(), 2);
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Report {
     /// Every contender, by the number of VFs.
     fn table(&self) -> String {
         let mut table = String::from(
-            "VFs  contender                  median s  (least–most)    ÷ ours  CPU s  OVS restarts  processes  of services  threads and all  OVSDB writes  offloaded\n",
+            "VFs  contender                  median s  (least–most)    ÷ ours  CPU s  OVS restarts  processes  by others  threads and all  OVSDB writes  offloaded\n",
         );
         let contenders: BTreeSet<Contender> = self.samples.iter().map(|sample| sample.contender).collect();
         for vfs in self.sizes() {
@@ -161,12 +161,12 @@ impl Report {
                     self.of(vfs, contender).find_map(|sample| sample.offloaded).unwrap_or_default();
                 let _ = writeln!(
                     table,
-                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {ratio:5.2}  {:5.2}  {:12}  {:9}  {:11}  {:15}  {:12}  {offloaded:9}",
+                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {ratio:5.2}  {:5.2}  {:12}  {:9}  {:9}  {:15}  {:12}  {offloaded:9}",
                     seconds.median,
                     cpu.median,
                     most(&|measured| measured.restarts),
                     most(&|measured| measured.processes.started()),
-                    most(&|measured| measured.processes.services.values().sum()),
+                    most(&|measured| measured.processes.others.values().sum()),
                     most(&|measured| measured.forks),
                     most(&|measured| measured.writes.clients),
                 );
