@@ -162,6 +162,9 @@ fn a_teardown_killed_anywhere_goes_on_or_is_set_up_again() {
     );
 }
 
+/// A look at a simulated host's file.
+type Look = fn(&Value) -> bool;
+
 #[test]
 fn what_was_done_when_a_setup_is_killed_is_done() {
     // Each is done while something else of its stage takes its time.
@@ -170,9 +173,8 @@ fn what_was_done_when_a_setup_is_killed_is_done() {
         let netdevs = state["machine"]["netdevs"].as_object().unwrap();
         netdevs.values().any(|netdev| netdev["name"] == "enp67s0f0v1" && netdev["up"] == true)
     };
-    let cases: [(&str, fn(&Value) -> bool); 2] =
-        [("✓ bridge ovs-sriov", bridge), ("✓ link of 0000:43:00.0/vf1/netdev", link)];
-    for (line, holds) in cases {
+    for (line, holds) in [("✓ bridge ovs-sriov", bridge as Look), ("✓ link of 0000:43:00.0/vf1/netdev", link)]
+    {
         let host = Simulated::new();
         let (mut child, _out, _) = started(&host, &["setup"], line);
         child.kill().unwrap();
