@@ -46,7 +46,6 @@ A host file (/etc/vdpa/host.toml):
   [[nic.vf]]
   index = 0
   mac = \"e4:11:22:33:55:60\"       # left out: derived from the card's permanent address
-  trust = false                   # left out: as the driver has it
   datapath = \"dpdk\"               # dpdk (vhost-user) | kernel (vhost-vdpa) | none
   queues = 8
   vm = \"cx6.1\"                    # the libvirt domain to wire it into

@@ -8,7 +8,6 @@ use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_eswitch::{DevlinkHandle, Mode, patience};
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfChange, VfIndex};
-use vdpa_netlink::Errno;
 use vdpa_ovs::{Change, PortKey, PortName, Setting};
 use vdpa_vm::{Interface, Role, Source};
 
@@ -148,14 +147,12 @@ async fn set_vf_attributes(
         }
         set?;
     }
-    if trust.is_some() && kept.and_then(|kept| kept.trust) != trust {
+    // Trust can be brought back once the eswitch is: mlx5 knows it in legacy mode only
+    // (`mlx5_eswitch_set_vport_trust` in its `esw/legacy.c`).
+    let legacy = view.eswitch(vf.pf).await?.mode == Mode::Legacy;
+    if legacy && trust.is_some() && kept.and_then(|kept| kept.trust) != trust {
         let change = VfChange { trust, ..VfChange::default() };
-        host.links.set_vf_attributes(uplink, vf.index, change).await.map_err(|error| match error {
-            vdpa_hw::Error::Refused { refusal, .. } if refusal.errno == Errno::EOPNOTSUPP => {
-                Error::NoTrust { vf, refusal }
-            }
-            error => error.into(),
-        })?;
+        host.links.set_vf_attributes(uplink, vf.index, change).await?;
     }
     Ok(())
 }

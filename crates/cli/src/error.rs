@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use thiserror::Error;
-use vdpa_hw::{PciAddress, Vf, VfIndex};
+use vdpa_hw::{PciAddress, VfIndex};
 
 use crate::config::{ConfigError, NicName, Place};
 use crate::guard::Objection;
@@ -49,15 +49,6 @@ pub enum Error {
     /// The kernel refuses to change an eswitch's mode: another order may do.
     #[error(transparent)]
     ModeRefused(vdpa_eswitch::Error),
-    /// The PF's driver knows no trust in switchdev mode.
-    #[error("cannot set the trust of {vf}")]
-    NoTrust {
-        /// The VF.
-        vf: Vf,
-        /// The kernel's answer.
-        #[source]
-        refusal: vdpa_netlink::Refusal,
-    },
     /// A mistake in the host file that only the host could tell.
     #[error("{error}")]
     Placed {
@@ -200,9 +191,6 @@ impl Error {
         let text = match self {
             Self::Config(error) => return Some(error.hint.clone()),
             Self::Placed { error, .. } => return error.hint(),
-            Self::NoTrust { .. } => {
-                "take `trust` out: in switchdev mode the switch decides what a VF may send"
-            }
             Self::NoNetdev(_) => {
                 "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address"
             }

@@ -250,7 +250,7 @@ impl ResolvedNic {
         let vf = self.vf(spec);
         let mac = self.macs[&spec.index];
         let device = Device::Representor(vf);
-        stages[DEVICES].push(Step::VfAttributes { vf, mac, trust: spec.trust });
+        stages[DEVICES].push(Step::VfAttributes { vf, mac, trust: None });
         stages[DEVICES].push(Step::TcOffload { device, on: true });
         // A device that is up cannot be renamed before kernel 6.0: udev is let to finish first.
         stages[DATAPATHS].push(Step::Up { device, up: true });

@@ -138,7 +138,6 @@ fn host_files() -> impl Strategy<Value = (String, u16)> {
         prop::sample::select(vec!["none", "kernel", "dpdk"]),
         1u16..5,
         any::<bool>(),
-        prop::option::of(any::<bool>()),
     );
     (prop::collection::vec(vf, 1..=8), prop::option::of(1u16..=3), any::<bool>(), any::<bool>()).prop_map(
         |(vfs, second, foreign_name, vm)| {
@@ -147,16 +146,13 @@ fn host_files() -> impl Strategy<Value = (String, u16)> {
                 format!("[bridge]\nname = \"{}\"\n", if foreign_name { "br-other" } else { "ovs-sriov" });
             let _ = writeln!(text, "[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}", vfs.len());
             let mut vm = vm.then_some("vm = \"cx6.1\"");
-            for (index, (datapath, queues, mac, trust)) in vfs.iter().enumerate() {
+            for (index, (datapath, queues, mac)) in vfs.iter().enumerate() {
                 let _ = writeln!(
                     text,
                     "[[nic.vf]]\nindex = {index}\ndatapath = \"{datapath}\"\nqueues = {queues}"
                 );
                 if *mac {
                     let _ = writeln!(text, "mac = \"e4:11:22:33:55:{index:02x}\"");
-                }
-                if let Some(trust) = trust {
-                    let _ = writeln!(text, "trust = {trust}");
                 }
                 if *datapath != "none"
                     && *queues <= 2

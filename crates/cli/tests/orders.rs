@@ -2,7 +2,6 @@
 
 mod common;
 
-use std::fmt::Write as _;
 
 use common::command::Simulated;
 use common::{Bench, pf, reference};
@@ -10,7 +9,7 @@ use vdpa_cli::Error;
 use vdpa_cli::plan::{Change, Order};
 use vdpa_cli::receipt::Drawer;
 use vdpa_hw::mock::{EswitchMode, hosts};
-use vdpa_hw::{Vf, VfIndex};
+use vdpa_hw::Vf;
 
 fn order(bench: &Bench) -> Option<Order> {
     Drawer::new(bench.path()).open().unwrap().expect("a receipt").order
@@ -219,29 +218,4 @@ async fn a_mac_that_is_not_given_is_the_same_at_every_boot() {
     // Spelled out: a VM's lease depends on it.
     assert_eq!(first, ["7a:76:2f:d3:5a:bb", "e4:11:22:33:55:61", first[2].as_str()]);
     assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
-}
-
-#[tokio::test]
-async fn trust_is_set_where_it_is_asked_for_and_left_alone_elsewhere() {
-    let mut text = "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 3\n".to_owned();
-    for (index, trust) in [(0, "trust = true"), (1, "trust = false"), (2, "")] {
-        let _ = writeln!(text, "[[nic.vf]]\nindex = {index}\n{trust}");
-    }
-    let bench = Bench::new();
-    bench.setup(&text).await.unwrap();
-    let trust = |bench: &Bench| {
-        bench
-            .host
-            .machine
-            .observe(|state| state.pf(pf()).unwrap().vfs.values().map(|vf| vf.trust).collect::<Vec<_>>())
-    };
-    assert_eq!(trust(&bench), [true, false, false]);
-    // Somebody trusts the other two: one of them was asked for otherwise.
-    bench.host.machine.meddle(|state| {
-        for index in [1, 2] {
-            state.pf_mut(pf()).unwrap().vfs.get_mut(&VfIndex::new(index)).unwrap().trust = true;
-        }
-    });
-    assert!(bench.setup(&text).await.unwrap().changed);
-    assert_eq!(trust(&bench), [true, false, true]);
 }

@@ -87,8 +87,6 @@ pub struct VfSpec {
     pub index: VfIndex,
     /// Its MAC; left out, it is derived from the card's permanent address.
     pub mac: Option<MacAddress>,
-    /// Whether it may change its MAC and go promiscuous; left out, as the driver has it.
-    pub trust: Option<bool>,
     /// Who serves its virtio queues.
     pub datapath: Datapath,
     /// Queue pairs for the VM.

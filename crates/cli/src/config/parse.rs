@@ -82,7 +82,6 @@ struct RawNic {
 struct RawVf {
     index: Spanned<VfIndex>,
     mac: Option<Spanned<MacAddress>>,
-    trust: Option<bool>,
     #[serde(default)]
     datapath: Datapath,
     queues: Option<Spanned<u16>>,
@@ -242,7 +241,7 @@ impl Reader<'_> {
         })?;
         let datapath = raw.datapath;
         let vm = raw.vm.map(|vm| self.vm(&who, &vm, datapath)).transpose()?;
-        Ok(VfSpec { index, mac: raw.mac.map(Spanned::into_inner), trust: raw.trust, datapath, queues, vm })
+        Ok(VfSpec { index, mac: raw.mac.map(Spanned::into_inner), datapath, queues, vm })
     }
 
     fn vm(&self, who: &str, name: &Spanned<String>, datapath: Datapath) -> Result<DomainName, ConfigError> {
@@ -260,7 +259,7 @@ impl Reader<'_> {
 impl VfSpec {
     /// The VF that is asked for by number only.
     pub fn plain(index: VfIndex) -> Self {
-        Self { index, mac: None, trust: None, datapath: Datapath::None, queues: NonZeroU16::MIN, vm: None }
+        Self { index, mac: None, datapath: Datapath::None, queues: NonZeroU16::MIN, vm: None }
     }
 }
 

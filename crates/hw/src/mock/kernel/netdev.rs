@@ -7,14 +7,19 @@ use crate::link::VfChange;
 use crate::mock::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
 use crate::nouns::{IfIndex, MacAddress, NetdevName, Vf};
 
-/// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast.
+/// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast, and in
+/// switchdev mode trust and spoof checking (`esw/legacy.c`), after it has set the MAC.
 pub fn set_vf(state: &mut State, vf: Vf, change: VfChange) -> Outcome {
     let pf = state.pf_mut(vf.pf).ok_or(Errno::ENODEV)?;
+    let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
     let settings = pf.vfs.get_mut(&vf.index).ok_or(Errno::EINVAL)?;
     if change.mac.is_some_and(MacAddress::is_multicast) {
         return Err(Errno::EINVAL.into());
     }
     settings.mac = change.mac.unwrap_or(settings.mac);
+    if switchdev && (change.trust.is_some() || change.spoofchk.is_some()) {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     settings.trust = change.trust.unwrap_or(settings.trust);
     settings.spoofchk = change.spoofchk.unwrap_or(settings.spoofchk);
     Ok(())
