@@ -134,11 +134,7 @@ async fn what_remains_is_listed_statement_by_statement() {
 
 /// A host file for host 105, with what is there before.
 fn host_files() -> impl Strategy<Value = (String, u16)> {
-    let vf = (
-        prop::sample::select(vec!["none", "kernel", "dpdk"]),
-        1u16..5,
-        any::<bool>(),
-    );
+    let vf = (prop::sample::select(vec!["none", "kernel", "dpdk"]), 1u16..5, any::<bool>());
     (prop::collection::vec(vf, 1..=8), prop::option::of(1u16..=3), any::<bool>(), any::<bool>()).prop_map(
         |(vfs, second, foreign_name, vm)| {
             use std::fmt::Write as _;

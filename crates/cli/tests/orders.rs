@@ -2,14 +2,13 @@
 
 mod common;
 
-
 use common::command::Simulated;
 use common::{Bench, pf, reference};
 use vdpa_cli::Error;
 use vdpa_cli::plan::{Change, Order};
 use vdpa_cli::receipt::Drawer;
-use vdpa_hw::mock::{EswitchMode, hosts};
 use vdpa_hw::Vf;
+use vdpa_hw::mock::{EswitchMode, hosts};
 
 fn order(bench: &Bench) -> Option<Order> {
     Drawer::new(bench.path()).open().unwrap().expect("a receipt").order

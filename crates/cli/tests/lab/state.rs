@@ -76,8 +76,8 @@ fn links(guest: &Guest) -> String {
         }
     }
     links.sort_by_key(|link| link["ifname"].to_string());
-    let lines: Vec<String> = links.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    let shown: Vec<String> = links.iter().map(ToString::to_string).collect();
+    shown.join("\n")
 }
 
 /// Qdiscs, without the handles that the kernel counts up.
@@ -148,7 +148,7 @@ fn sysfs(pf: &str) -> String {
                 Ok(target) => lines.push(format!("{name} -> {}", target.display())),
                 Err(_) if counts || path.is_dir() => {}
                 Err(_) => {
-                    lines.push(format!("{name} = {}", fs::read_to_string(&path).unwrap_or_default().trim()))
+                    lines.push(format!("{name} = {}", fs::read_to_string(&path).unwrap_or_default().trim()));
                 }
             }
         }
