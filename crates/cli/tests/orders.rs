@@ -218,3 +218,23 @@ async fn a_mac_that_is_not_given_is_the_same_at_every_boot() {
     assert_eq!(first, ["7a:76:2f:d3:5a:bb", "e4:11:22:33:55:61", first[2].as_str()]);
     assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
 }
+
+#[tokio::test]
+async fn open_vswitch_is_restarted_only_where_offload_does_not_come_into_force_without() {
+    for needs_restart in [false, true] {
+        let bench = Bench::new();
+        bench.host.vswitch.edit(|state| state.hw_offload_needs_restart = needs_restart);
+        let fresh = bench.settled_snapshot().await;
+        let done = bench.setup(reference()).await.unwrap();
+        assert!(done.statements.iter().all(Change::holds));
+        let restarts = journal(&bench).iter().filter(|verb| *verb == "restart").count();
+        assert_eq!(restarts, usize::from(needs_restart));
+        let told = bench.told.notes();
+        assert_eq!(told.iter().any(|note| note.contains("needs a restart")), needs_restart, "{told:?}");
+        assert!(!bench.setup(reference()).await.unwrap().changed);
+        bench.teardown().await.unwrap();
+        assert_eq!(fresh, bench.settled_snapshot().await);
+        let restarts = journal(&bench).iter().filter(|verb| *verb == "restart").count();
+        assert_eq!(restarts, usize::from(needs_restart), "teardown restarts nothing");
+    }
+}

@@ -90,7 +90,7 @@ impl MockVswitch {
     /// offload is in force if and only if it is configured.
     pub fn restart(&self) {
         let mut inner = self.lock();
-        inner.state.hw_offload_in_force = false;
+        inner.state.hw_offload_in_force = inner.state.is_hw_offload_configured();
         inner.state.stopped = false;
         self.settle(&mut inner.state);
     }
@@ -104,8 +104,7 @@ impl MockVswitch {
         if state.stopped {
             return;
         }
-        state.hw_offload_in_force |=
-            state.hw_offload().is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        state.hw_offload_in_force |= state.is_hw_offload_configured() && !state.hw_offload_needs_restart;
         state.cur_cfg = state.next_cfg;
         self.reopen(state);
         let open = state.bridges.values().flat_map(|bridge| &bridge.ports);

@@ -23,6 +23,9 @@ pub struct Snapshot {
     /// Whether ovs-vswitchd has turned hardware offload on. Once on it stays so until a restart, whatever
     /// `other_config` reads (`netdev_set_flow_api_enabled`, lib/netdev-offload.c).
     pub hw_offload_in_force: bool,
+    /// Whether only a restart turns hardware offload on, as the documentation of `hw-offload` has it
+    /// (ovs-vswitchd.conf.db(5)); 3.1.0 does without.
+    pub hw_offload_needs_restart: bool,
     /// The configuration number last asked for.
     pub next_cfg: i64,
     /// The number that is applied.
@@ -61,6 +64,11 @@ pub struct MockPort {
 }
 
 impl Snapshot {
+    /// Whether `hw-offload` reads as true, as `smap_get_bool` (lib/smap.c) has it.
+    pub(super) fn is_hw_offload_configured(&self) -> bool {
+        self.hw_offload().is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
     pub(super) fn hw_offload(&self) -> Option<&str> {
         self.other_config.get(HW_OFFLOAD).map(String::as_str)
     }
