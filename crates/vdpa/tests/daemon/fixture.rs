@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::LazyLock;
@@ -13,13 +12,8 @@ use vdpa_datapath::dpdk::{DpdkHost, Launcher, Limits, Memory, Settings, Spec};
 /// Where Debian's dpdk-doc has the example's source.
 const SOURCE: &str = "/usr/share/dpdk/examples/vdpa/main.c";
 
-/// dpdk-vdpa and the driver for it.
-struct Built {
-    program: PathBuf,
-    driver: PathBuf,
-}
-
-static BUILT: LazyLock<Built> = LazyLock::new(build);
+/// dpdk-vdpa with a driver for the tests.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(build);
 
 /// The runtime directory of one test and the processes in it.
 pub(crate) struct Fixture {
@@ -58,14 +52,8 @@ impl Fixture {
         Spec {
             memory: Memory::Ordinary(64),
             cores: vec![0],
-            eal_args: vec![
-                "--no-pci".into(),
-                "-d".into(),
-                BUILT.driver.to_str().unwrap().into(),
-                "--vdev".into(),
-                format!("vdpa_stand_in0,pci={device}"),
-            ],
-            ..Spec::new(vf, device.parse().unwrap(), &BUILT.program)
+            eal_args: vec!["--no-pci".into(), "--vdev".into(), format!("vdpa_stand_in0,pci={device}")],
+            ..Spec::new(vf, device.parse().unwrap(), &*PROGRAM)
         }
     }
 
@@ -108,36 +96,30 @@ pub(crate) async fn wait_for(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// Builds the example and the driver, which takes about two seconds.
-///
-/// EAL loads no plugin from below a world-writable directory, so both lie in cargo's own.
-fn build() -> Built {
+/// Builds the example with the driver in it, which takes about two seconds. As a plugin EAL would not load it from
+/// below a world-writable directory, where this checkout may be.
+fn build() -> PathBuf {
     assert!(Path::new(SOURCE).exists(), "{SOURCE} is missing: install libdpdk-dev and dpdk-doc");
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dpdk");
     fs::create_dir_all(&directory).unwrap();
-    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let config = |what| words("pkg-config", &[what, "libdpdk"]);
     let (cflags, libs) = (config("--cflags"), config("--libs"));
     let plugins = words("pkg-config", &["--variable=libdir", "libdpdk"]).concat();
     let bus = fs::read_dir(format!("{plugins}/dpdk")).expect("DPDK's driver directory").flatten();
     let bus = bus.map(|entry| entry.path()).find(|path| path.join("librte_bus_vdev.so").exists());
     let bus = bus.expect("a driver directory with librte_bus_vdev.so (Debian: librte-bus-vdev23)");
-    // A run at the same time may be using what it has built: replaced, not overwritten.
-    let compile = |output: &Path, source: &Path, extra: &[&str]| {
-        let new = output.with_extension(std::process::id().to_string());
-        let mut gcc = Command::new("gcc");
-        gcc.args(["-O1", "-DALLOW_EXPERIMENTAL_API"]).args(&cflags).arg(source).arg("-o").arg(&new);
-        let result = gcc.args(extra).args(&libs).output().expect("gcc runs");
-        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
-        fs::rename(new, output).unwrap();
-    };
-    let built = Built { program: directory.join("dpdk-vdpa"), driver: directory.join("libvdpa_stand_in.so") };
-    compile(&built.program, Path::new(SOURCE), &[]);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dpdk/vdpa_stand_in.c");
     let bus = bus.to_str().unwrap();
-    let (search, runtime) = (format!("-L{bus}"), format!("-Wl,-rpath,{bus}"));
-    compile(&built.driver, &source, &["-shared", "-fPIC", &search, "-l:librte_bus_vdev.so", &runtime]);
-    built
+    let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dpdk/vdpa_stand_in.c");
+    let program = directory.join("dpdk-vdpa");
+    // A run at the same time may be using what it has built: replaced, not overwritten.
+    let new = program.with_extension(std::process::id().to_string());
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-O1", "-DALLOW_EXPERIMENTAL_API"]).args(&cflags).arg(SOURCE).arg(driver).arg("-o").arg(&new);
+    gcc.args([&format!("-L{bus}"), "-l:librte_bus_vdev.so", &format!("-Wl,-rpath,{bus}")]).args(&libs);
+    let result = gcc.output().expect("gcc runs");
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    fs::rename(new, &program).unwrap();
+    program
 }
 
 fn words(program: &str, arguments: &[&str]) -> Vec<String> {

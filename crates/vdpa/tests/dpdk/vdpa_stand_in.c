@@ -2,7 +2,7 @@
 /*
  * A vDPA driver without hardware, for the daemon tests of dpdk-vdpa's supervisor.
  *
- * `-d ./libvdpa_stand_in.so --vdev vdpa_stand_in0,pci=0000:43:00.2` gives the real example program
+ * Linked into the real example program. `--vdev vdpa_stand_in0,pci=0000:43:00.2` gives it
  * one vDPA device that is called 0000:43:00.2: `list`, `create` and `stats` work, the vhost-user
  * socket is real, and no packet ever moves.
  *
