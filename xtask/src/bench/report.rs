@@ -127,21 +127,21 @@ impl Report {
         Spread::of(self.of(vfs, contender).map(|sample| of(&sample.measured)))
     }
 
-    /// How much longer than ours another takes: the median of what each round says, since rounds differ more than
+    /// How much longer than ours another takes, as each round says by itself, since rounds differ more than
     /// contenders do where the machine is shared.
-    fn ratio(&self, vfs: u16, contender: Contender) -> Option<f64> {
+    fn ratio(&self, vfs: u16, contender: Contender) -> Option<Spread> {
         let ours: BTreeMap<u32, f64> =
             self.of(vfs, Contender::Ours).map(|sample| (sample.round, sample.measured.seconds)).collect();
         let ratios = self
             .of(vfs, contender)
             .filter_map(|sample| Some(sample.measured.seconds / ours.get(&sample.round)?));
-        Spread::of(ratios).map(|spread| spread.median)
+        Spread::of(ratios)
     }
 
     /// Every contender, by the number of VFs.
     fn table(&self) -> String {
         let mut table = String::from(
-            "VFs  contender                  median s  (least–most)    ÷ ours  CPU s  OVS restarts  processes  by others  threads and all  OVSDB writes  offloaded\n",
+            "VFs  contender                  median s  (least–most)    ÷ ours  (least–most)   CPU s  OVS restarts  processes  by others  threads and all  OVSDB writes  offloaded\n",
         );
         let contenders: BTreeSet<Contender> = self.samples.iter().map(|sample| sample.contender).collect();
         for vfs in self.sizes() {
@@ -156,13 +156,15 @@ impl Report {
                 ) else {
                     continue;
                 };
-                let span = format!("({:.2}–{:.2})", seconds.least, seconds.most);
+                let [span, ratios] =
+                    [seconds, ratio].map(|spread| format!("({:.2}–{:.2})", spread.least, spread.most));
                 let offloaded =
                     self.of(vfs, contender).find_map(|sample| sample.offloaded).unwrap_or_default();
                 let _ = writeln!(
                     table,
-                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {ratio:5.2}  {:5.2}  {:12}  {:9}  {:9}  {:15}  {:12}  {offloaded:9}",
+                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {:6.2}  {ratios:13}  {:5.2}  {:12}  {:9}  {:9}  {:15}  {:12}  {offloaded:9}",
                     seconds.median,
+                    ratio.median,
                     cpu.median,
                     most(&|measured| measured.restarts),
                     most(&|measured| measured.processes.started()),
@@ -232,7 +234,7 @@ impl Report {
                 .filter(|contender| contender.is_floor())
                 .collect::<BTreeSet<_>>()
             {
-                if let Some(ratio) = self.ratio(vfs, floor) {
+                if let Some(Spread { median: ratio, .. }) = self.ratio(vfs, floor) {
                     targets.push((format!("{vfs} VFs: faster than {floor} ({ratio:.2} times)"), ratio > 1.0));
                 }
             }
