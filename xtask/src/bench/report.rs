@@ -53,6 +53,8 @@ pub(crate) struct Report {
     /// The host's load averages before and after.
     load: [String; 2],
     samples: Vec<Sample>,
+    /// Runs of a script that did not reach the end state.
+    failures: Vec<(Contender, u16)>,
 }
 
 /// The middle, the least and the most of some numbers.
@@ -81,12 +83,17 @@ impl Spread {
 impl Report {
     /// An empty one.
     pub(crate) fn begin(rounds: u32) -> Result<Self> {
-        Ok(Self { rounds, load: [load()?, String::new()], samples: Vec::new() })
+        Ok(Self { rounds, load: [load()?, String::new()], samples: Vec::new(), failures: Vec::new() })
     }
 
     /// Takes a run in.
     pub(crate) fn add(&mut self, sample: Sample) {
         self.samples.push(sample);
+    }
+
+    /// Takes in that a script did not reach the end state.
+    pub(crate) fn failed(&mut self, contender: Contender, vfs: u16) {
+        self.failures.push((contender, vfs));
     }
 
     /// Prints the tables and the verdict, and writes both and all numbers to `directory`.
@@ -101,6 +108,9 @@ impl Report {
             self.table(),
             self.ours()
         );
+        for (contender, vfs) in &self.failures {
+            let _ = writeln!(text, "a run of {contender} failed with {vfs} VFs, and was repeated");
+        }
         for (what, met) in &targets {
             let _ = writeln!(text, "{} {what}", if *met { "met     " } else { "NOT MET " });
         }
