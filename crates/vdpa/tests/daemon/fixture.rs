@@ -63,6 +63,16 @@ impl Fixture {
         command.arg(self.runtime_dir().join(format!("0000-43-00.0-vf{index}"))).spawn().unwrap()
     }
 
+    /// Waits until the supervisor of VF `index`, which was killed, has let go of its lock.
+    pub(crate) async fn await_death_of_supervisor(&self, index: u16) {
+        let lock = self.runtime_dir().join(format!("0000-43-00.0-vf{index}/lock"));
+        let lock = fs::File::open(lock).unwrap();
+        wait_for("the killed supervisor to be gone", || {
+            rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+        })
+        .await;
+    }
+
     pub(crate) fn supervisor_pid(&self, index: u16) -> u32 {
         let path = self.runtime_dir().join(format!("0000-43-00.0-vf{index}/supervisor.json"));
         let record: serde_json::Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();

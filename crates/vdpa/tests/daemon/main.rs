@@ -122,7 +122,8 @@ async fn a_supervisor_that_is_started_again_in_place_serves_again() {
     let (host, spec) = (fixture.host(), Fixture::spec(0));
     let pid = host.start(&spec).await.unwrap().pid().unwrap();
     kill(fixture.supervisor_pid(0), Signal::KILL);
-    // As systemd does it: the same command, at once, on what the dead one left.
+    // As systemd does it: the same command on what the dead one left, as soon as it is dead.
+    fixture.await_death_of_supervisor(0).await;
     let mut supervisor = fixture.supervisor(0);
     wait_for("the datapath to be ready", || {
         fixture.runtime_dir().join("0000-43-00.0-vf0/control.sock").exists()
