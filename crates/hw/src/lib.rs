@@ -3,7 +3,8 @@
 //! Two traits say what can be asked of a host: [`Pci`] (functions, VFs, drivers) and [`Links`] (network
 //! devices, what a PF keeps for its VFs, who uses them). Each has one real implementation, which alone
 //! touches the host ([`SysfsPci`], [`RtnlLinks`]), and one on the simulated machine (the module `mock`, feature
-//! `mock`). The module `contract` holds what both must do.
+//! `mock`). The module `contract` holds what both must do. What the host runs on (command line, huge pages, modules,
+//! IOMMU) is read by [`platform`].
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -42,6 +43,7 @@ mod link;
 pub mod mock;
 pub mod nouns;
 mod pci;
+pub mod platform;
 mod rtnl;
 mod sysfs;
 
