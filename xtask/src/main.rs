@@ -1,9 +1,10 @@
 //! The project's own chores, as `cargo xtask CHORE`.
 //!
 //! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
-//! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it.
+//! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it. `fuzz` lets libFuzzer loose on parsers.
 
 mod bench;
+mod fuzz;
 mod host;
 mod hw_test;
 mod lab;
@@ -30,6 +31,8 @@ enum Xtask {
     Lab(lab::Command),
     /// Measure `vdpa setup` in the lab, beside shell scripts that do the same
     Bench(bench::Args),
+    /// Fuzz what comes from outside and is taken apart here
+    Fuzz(fuzz::Args),
 }
 
 impl Xtask {
@@ -39,6 +42,7 @@ impl Xtask {
             Self::HwTest(args) => hw_test::run(&args).await,
             Self::Lab(command) => lab::run(command).await,
             Self::Bench(args) => bench::run(&args).await,
+            Self::Fuzz(args) => fuzz::run(&args).await,
         }
     }
 }
