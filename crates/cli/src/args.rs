@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
+use crate::commands::flows::Flows;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
 use crate::guard::Guard;
 use crate::host::HOST_FILE;
@@ -86,6 +87,8 @@ pub enum Command {
         after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since"
     )]
     Teardown(Teardown),
+    /// Show datapath flows, and which of them a card forwards.
+    Flows(Flows),
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
     Supervise {

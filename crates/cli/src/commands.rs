@@ -12,6 +12,7 @@ use crate::lock::Lock;
 use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 
+pub mod flows;
 mod plan;
 mod setup;
 mod status;
@@ -34,6 +35,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(_) => "plan",
         Command::Status(_) => "status",
         Command::Teardown(_) => "teardown",
+        Command::Flows(_) => "flows",
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
     let session = Session { common: cli.common, output, stop: Stop::default() };
@@ -42,6 +44,11 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(options) => plan::run(&session, options).await,
         Command::Status(wanted) => status::run(&session, wanted).await,
         Command::Teardown(options) => teardown::run(&session, options).await,
+        Command::Flows(options) => match flows::run(&session, options) {
+            // It has printed as it went.
+            Ok(code) => return code,
+            Err(error) => Err(error.into()),
+        },
         Command::Supervise { .. } => unreachable!("returned above"),
     };
     let mut outcome = result.unwrap_or_else(|failure| {

@@ -103,6 +103,18 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file that the user named cannot be read.
+    #[error("cannot read {what}")]
+    Input {
+        /// The file, or standard input.
+        what: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is asked for has nothing to do with the simulated host that is asked for beside it.
+    #[error("{0} is not of a simulated host")]
+    NotSimulated(&'static str),
     /// The simulated host's file is not one.
     #[error("{path} holds no simulated host: {why}")]
     Simulation {
@@ -145,7 +157,12 @@ impl Error {
     /// Whether the mistake is in what the user wrote: exit code 2.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::NoNetdev(_) | Self::TooManyVfs { .. } | Self::SameNic { .. } => true,
+            Self::Config(_)
+            | Self::NoNetdev(_)
+            | Self::TooManyVfs { .. }
+            | Self::SameNic { .. }
+            | Self::Input { .. }
+            | Self::NotSimulated(_) => true,
             Self::Placed { error, .. } => error.is_usage(),
             Self::Hw(error) => matches!(error, vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_)),
             Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
@@ -230,6 +247,10 @@ impl Error {
                 "run as root; on a simulated host, name a directory of yours: `--simulate=DIR`"
             }
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
+            Self::Input { .. } => {
+                "`ovs-appctl dpctl/dump-flows -m > FILE` saves a dump; `-` is standard input"
+            }
+            Self::NotSimulated(_) => "leave `--simulate` away",
             Self::Simulation { .. } => {
                 "name another directory with `--simulate=DIR`, or remove the file to start anew"
             }

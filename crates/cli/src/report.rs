@@ -146,6 +146,22 @@ impl Output {
         }
     }
 
+    /// One line on standard error about a mistake in what is read, while the rest goes on; with `--json` too, since
+    /// standard output has an object a line then.
+    pub fn complain(&self, text: impl std::fmt::Display) {
+        drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{RED}error{RED:#}: {text}", self.prefix));
+    }
+
+    /// What to type next, where a command that complained has ended.
+    pub fn hint(&self, text: impl std::fmt::Display) {
+        drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{YELLOW}hint{YELLOW:#}: {text}", self.prefix));
+    }
+
+    /// Whether standard output has colours.
+    pub fn has_colours(&self) -> bool {
+        anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+    }
+
     /// The one JSON document of a command.
     pub fn document(&self, outcome: &impl Serialize) {
         if self.json {
@@ -222,8 +238,8 @@ impl Drop for Output {
 }
 
 /// A number of things: `1 statement`, `3 statements`.
-pub fn count(n: usize, thing: &str) -> String {
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+pub fn count<N: std::fmt::Display + PartialEq + From<u8> + Copy>(n: N, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == N::from(1) { "" } else { "s" })
 }
 
 /// A time with its unit: `12 ms`, `3.4 s`.

@@ -42,7 +42,8 @@
 //!
 //! # Modules and features
 //!
-//! [`ovsdb`] is the protocol, usable for any OVSDB database. [`Unixctl`] is what `ovs-appctl` speaks. The crate
+//! [`ovsdb`] is the protocol, usable for any OVSDB database. [`Unixctl`] is what `ovs-appctl` speaks, and [`flow`]
+//! reads what it prints of datapath flows. The crate
 //! depends on nothing of its workspace. `mock`: an in-memory switch and the contract that it and the real one
 //! keep; `testing`: private daemons for tests.
 
@@ -50,6 +51,7 @@ mod change;
 #[cfg(feature = "mock")]
 pub mod contract;
 mod error;
+pub mod flow;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod names;
