@@ -89,6 +89,19 @@ pub enum Command {
     Teardown(Teardown),
     /// Show datapath flows, and which of them a card forwards.
     Flows(Flows),
+    /// Show the kernel's vDPA management devices, as iproute2's `vdpa mgmtdev` does.
+    #[command(
+        disable_help_flag = true,
+        after_help = "Examples:\n  vdpa mgmtdev show\n  vdpa -j mgmtdev show pci/0000:43:00.2"
+    )]
+    Mgmtdev(Words),
+    /// Make, show, change and delete the kernel's vDPA devices, as iproute2's `vdpa dev` does.
+    #[command(
+        disable_help_flag = true,
+        after_help = "Examples:\n  vdpa dev show\n  vdpa -jp dev config show\n  sudo vdpa dev add name vdpa0 mgmtdev pci/0000:43:00.2 \
+                      mac e4:11:22:33:55:60 max_vqp 8\n  sudo vdpa dev del vdpa0"
+    )]
+    Dev(Words),
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
     Supervise {
@@ -101,8 +114,11 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Common {
     /// Print one JSON document instead of text.
-    #[arg(long, global = true)]
+    #[arg(short, long, global = true)]
     pub json: bool,
+    /// With `mgmtdev` and `dev`: JSON on several lines.
+    #[arg(short, long, global = true)]
+    pub pretty: bool,
     /// Work on a simulated host (the reference document's host 105), kept in DIR between commands
     /// [default DIR: `$XDG_STATE_HOME/vdpa/simulated`].
     #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true)]
@@ -140,6 +156,14 @@ pub struct Wanted {
     /// The datapath of every VF: dpdk, kernel or none [default: none].
     #[arg(long, value_name = "KIND", conflicts_with = "config")]
     pub datapath: Option<Datapath>,
+}
+
+/// The words of a command whose grammar is iproute2's.
+#[derive(Debug, Args)]
+pub struct Words {
+    /// As in vdpa-mgmtdev(8) and vdpa-dev(8) of iproute2; `help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub words: Vec<String>,
 }
 
 /// Options of `setup`.

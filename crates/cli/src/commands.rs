@@ -8,10 +8,12 @@ use crate::args::{Cli, Command, Common};
 use crate::engine::{Failure, Run, Stop};
 use crate::error::Error;
 use crate::host::{Access, Host, SimulatedHost, real};
+use crate::iproute2::Object;
 use crate::lock::Lock;
 use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 
+mod device;
 pub mod flows;
 mod plan;
 mod setup;
@@ -31,6 +33,8 @@ pub async fn run(cli: Cli) -> ExitCode {
     let began = Instant::now();
     let name = match &cli.command {
         Command::Supervise { directory } => return supervise::run(directory).await,
+        Command::Mgmtdev(words) => return device::run(&cli.common, Object::MgmtDev, words).await,
+        Command::Dev(words) => return device::run(&cli.common, Object::Dev, words).await,
         Command::Setup(_) => "setup",
         Command::Plan(_) => "plan",
         Command::Status(_) => "status",
@@ -49,7 +53,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error.into()),
         },
-        Command::Supervise { .. } => unreachable!("returned above"),
+        Command::Supervise { .. } | Command::Mgmtdev(_) | Command::Dev(_) => unreachable!("returned above"),
     };
     let mut outcome = result.unwrap_or_else(|failure| {
         session.output.error(&failure);
@@ -77,19 +81,9 @@ pub fn not_understood(error: &clap::Error) -> ExitCode {
 }
 
 impl Session {
-    /// The simulated host, if one is asked for.
-    fn simulation(&self) -> Result<Option<SimulatedHost>, Error> {
-        let Some(directory) = &self.common.simulate else { return Ok(None) };
-        let host = SimulatedHost::open(&directory.clone().unwrap_or_else(default_directory))?;
-        if let Some(at) = self.common.fail_at {
-            host.fail_at(at);
-        }
-        Ok(Some(host))
-    }
-
     /// The host that the command works on; `access` is needed only for the real one.
     fn host(&self, access: &Access) -> Result<Host, Error> {
-        match self.simulation()? {
+        match simulation(&self.common)? {
             Some(simulated) => Ok(simulated.host()),
             None => real(access),
         }
@@ -138,6 +132,16 @@ impl Session {
             });
         }
     }
+}
+
+/// The simulated host, if one is asked for.
+fn simulation(common: &Common) -> Result<Option<SimulatedHost>, Error> {
+    let Some(directory) = &common.simulate else { return Ok(None) };
+    let host = SimulatedHost::open(&directory.clone().unwrap_or_else(default_directory))?;
+    if let Some(at) = common.fail_at {
+        host.fail_at(at);
+    }
+    Ok(Some(host))
 }
 
 /// A simulated host is kept with the user's state, as the XDG Base Directory Specification has it.

@@ -14,6 +14,7 @@ pub mod engine;
 mod error;
 pub mod guard;
 pub mod host;
+pub mod iproute2;
 pub mod lock;
 pub mod observe;
 pub mod plan;

@@ -129,18 +129,27 @@ pub enum Error {
         wanted: String,
         /// What is known about the cause.
         diagnosis: Diagnosis,
+        /// The kernel's answer, where it was asked.
+        #[source]
+        refusal: Option<Refusal>,
     },
     /// There is no vDPA device of this name.
     #[error("there is no vDPA device `{name}`")]
     NoDevice {
         /// The name.
         name: DeviceName,
+        /// The kernel's answer, where it was asked.
+        #[source]
+        refusal: Option<Refusal>,
     },
     /// There is a vDPA device of this name already.
     #[error("there is a vDPA device `{name}` already")]
     DeviceExists {
         /// The name.
         name: DeviceName,
+        /// The kernel's answer.
+        #[source]
+        refusal: Refusal,
     },
     /// The vdpa bus has no such driver, and loading its module did not help.
     #[error("the vdpa bus has no driver `{driver}`")]
@@ -195,6 +204,15 @@ impl Error {
     pub(crate) fn io(intent: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let intent = intent.into();
         move |source| Self::Io { intent, source }
+    }
+
+    /// The kernel's answer, if it was the kernel that said no.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } | Self::DeviceExists { refusal, .. } => Some(refusal),
+            Self::NoMgmtdev { refusal, .. } | Self::NoDevice { refusal, .. } => refusal.as_ref(),
+            _ => None,
+        }
     }
 
     /// What to type or to do next, where that is known.

@@ -89,6 +89,8 @@ async fn the_contract_holds_on_the_kernels_vdpa_simulator() {
     contract::kernel::the_management_device_is_listed(&kernel(), &mgmtdev).await;
     contract::kernel::lifecycle(&kernel(), &mgmtdev).await;
     contract::kernel::a_name_is_taken_once(&kernel(), &mgmtdev).await;
+    contract::kernel::one_is_looked_up_as_all_are_listed(&kernel(), &mgmtdev).await;
+    contract::kernel::what_is_missing_is_named_in_the_kernels_words(&kernel()).await;
     contract::kernel::vhost_gives_a_character_device(&kernel(), &mgmtdev).await;
     contract::kernel::a_bound_device_can_be_deleted(&kernel(), &mgmtdev).await;
     contract::kernel::an_unsupported_queue_limit_is_left_out(&kernel(), &mgmtdev).await;

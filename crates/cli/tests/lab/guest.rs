@@ -32,6 +32,11 @@ impl Guest {
         Self { program: program.into() }
     }
 
+    /// The program under test.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The address of a card's PF.
     pub(crate) fn pf(card: &str) -> String {
         std::env::var(card).unwrap_or_else(|_| panic!("{card} names no card"))

@@ -54,6 +54,50 @@ pub async fn lifecycle(subject: &dyn KernelVdpa, mgmtdev: &MgmtDevName) {
     assert!(matches!(subject.driver(name).await, Err(Error::NoDevice { .. })));
 }
 
+/// What is asked for by name is what the listings have, and another MAC is seen in both.
+///
+/// # Panics
+/// When the subject breaks the contract.
+pub async fn one_is_looked_up_as_all_are_listed(subject: &dyn KernelVdpa, mgmtdev: &MgmtDevName) {
+    assert!(subject.is_present().await.expect("is_present"));
+    let listed = subject.mgmtdevs().await.expect("list");
+    assert!(listed.contains(&subject.mgmtdev(mgmtdev).await.expect("look up")), "{mgmtdev} in {listed:?}");
+    let new = new_device(mgmtdev);
+    subject.create(&new).await.expect("create");
+    let other = MacAddress::new([0x02, 0, 0, 0, 0, 0x43]);
+    subject.set_mac(&new.name, other).await.expect("set the MAC");
+    let (device, config) = (subject.device(&new.name).await, subject.config(&new.name).await);
+    let (device, config) = (device.expect("look up"), config.expect("read"));
+    assert_eq!((config.mac, config.class), (Some(other), device.class));
+    assert!(subject.devices().await.expect("list").contains(&device), "{device:?}");
+    assert!(subject.configs().await.expect("list").contains(&config), "{config:?}");
+    subject.delete(&new.name).await.expect("delete");
+}
+
+/// What is not there is refused with the kernel's own words.
+///
+/// # Panics
+/// When the subject breaks the contract.
+pub async fn what_is_missing_is_named_in_the_kernels_words(subject: &dyn KernelVdpa) {
+    let absent: DeviceName = "vdpa-absent".parse().expect("a device name");
+    let nowhere: MgmtDevName = "vdpa-absent".parse().expect("a management device's name");
+    let new = NewDevice::new(absent.clone(), nowhere.clone());
+    let outcomes = [
+        (subject.device(&absent).await.map(drop), "vdpa: device not found"),
+        (subject.config(&absent).await.map(drop), "vdpa: device not found"),
+        (subject.queue_stats(&absent, 0).await.map(drop), "vdpa: device not found"),
+        (subject.delete(&absent).await, "vdpa: device not found"),
+        (subject.set_mac(&absent, MacAddress::new([2; 6])).await, "vdpa: device not found"),
+        (subject.mgmtdev(&nowhere).await.map(drop), "vdpa: Fail to find the specified mgmt device"),
+        (subject.create(&new).await, "vdpa: Fail to find the specified management device"),
+    ];
+    for (outcome, words) in outcomes {
+        let error = outcome.expect_err("it is not there");
+        let said = error.refusal().and_then(|refusal| refusal.message.as_deref());
+        assert_eq!(said, Some(words), "{error:?}");
+    }
+}
+
 /// A name is given once.
 ///
 /// # Panics
@@ -62,7 +106,7 @@ pub async fn a_name_is_taken_once(subject: &dyn KernelVdpa, mgmtdev: &MgmtDevNam
     let new = new_device(mgmtdev);
     subject.add(&new).await.expect("add");
     match subject.add(&new).await {
-        Err(Error::DeviceExists { name }) => assert_eq!(name, new.name),
+        Err(Error::DeviceExists { name, .. }) => assert_eq!(name, new.name),
         outcome => panic!("a second {}: {outcome:?}", new.name),
     }
     subject.delete(&new.name).await.expect("delete");

@@ -108,7 +108,7 @@ impl Bus {
 
     fn existing(&self, name: &DeviceName) -> Result<PathBuf> {
         let path = self.sys.join("bus/vdpa/devices").join(name.as_str());
-        if path.is_dir() { Ok(path) } else { Err(Error::NoDevice { name: name.clone() }) }
+        if path.is_dir() { Ok(path) } else { Err(Error::NoDevice { name: name.clone(), refusal: None }) }
     }
 
     fn driver_directory(&self, driver: BusDriver) -> PathBuf {
@@ -148,7 +148,7 @@ mod tests {
         symlink("../../drivers/other_vdpa", &link).unwrap();
         assert!(tree.bus.driver(&tree.name).unwrap_err().to_string().contains("other_vdpa"));
         let absent = "vdpa1".parse().unwrap();
-        assert!(matches!(tree.bus.driver(&absent), Err(Error::NoDevice { name }) if name == absent));
+        assert!(matches!(tree.bus.driver(&absent), Err(Error::NoDevice { name, .. }) if name == absent));
     }
 
     #[test]

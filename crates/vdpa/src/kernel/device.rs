@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use vdpa_hw::{MacAddress, Vf};
-use vdpa_netlink::{Malformed, Message, Refusal, Request, Tlvs};
+use vdpa_netlink::{Attributes, Malformed, Message, Refusal, Request, Tlvs};
 
+use super::features::Features;
 use super::mgmtdev::MgmtDevName;
 use super::wire::{attribute as at, command};
 use crate::dpdk::slug;
@@ -29,7 +30,8 @@ macro_rules! serde_as_text {
 }
 pub(super) use serde_as_text;
 
-/// The name of a vDPA device: a name on the vdpa bus, so 1 to 63 visible ASCII characters and no `/`.
+/// The name of a vDPA device: a name on the vdpa bus and so of a directory in sysfs, 1 to 255 bytes without control
+/// characters or `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceName(String);
 
@@ -51,6 +53,15 @@ impl DeviceName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub(super) fn read(attributes: Attributes<'_>) -> Result<Self, Malformed> {
+        let name = attributes.require(at::VDPA_ATTR_DEV_NAME, "VDPA_ATTR_DEV_NAME")?.string();
+        name.parse().map_err(|_| Malformed::Value {
+            kind: at::VDPA_ATTR_DEV_NAME,
+            name: "VDPA_ATTR_DEV_NAME",
+            value: name,
+        })
+    }
 }
 
 impl fmt::Display for DeviceName {
@@ -63,14 +74,14 @@ impl FromStr for DeviceName {
     type Err = vdpa_hw::ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-        if (1..=63).contains(&text.len()) && visible && !matches!(text, "." | "..") {
+        let visible = text.chars().all(|c| !c.is_control() && c != '/');
+        if (1..=255).contains(&text.len()) && visible && !matches!(text, "." | "..") {
             return Ok(Self(text.to_owned()));
         }
         Err(vdpa_hw::ParseError {
             noun: "a vDPA device name",
             text: text.to_owned(),
-            why: "1 to 63 visible ASCII characters, no `/`",
+            why: "1 to 255 bytes without `/` or control characters",
         })
     }
 }
@@ -135,6 +146,8 @@ pub struct NewDevice {
     pub mtu: Option<u16>,
     /// How many queue pairs it is to have at most; left out, the driver's choice.
     pub max_vqp: Option<u16>,
+    /// The features it is to offer; left out, all that its management device has. Since kernel 6.1.
+    pub features: Option<Features>,
 }
 
 /// How a device was made.
@@ -147,7 +160,7 @@ pub struct Added {
 impl NewDevice {
     /// A device with the driver's own choices.
     pub fn new(name: DeviceName, mgmtdev: MgmtDevName) -> Self {
-        Self { name, mgmtdev, mac: None, mtu: None, max_vqp: None }
+        Self { name, mgmtdev, mac: None, mtu: None, max_vqp: None, features: None }
     }
 
     pub(super) fn request(&self) -> Request {
@@ -167,6 +180,9 @@ impl NewDevice {
         if let Some(pairs) = self.max_vqp {
             tlvs = tlvs.u16(at::VDPA_ATTR_DEV_NET_CFG_MAX_VQP, pairs);
         }
+        if let Some(Features(features)) = self.features {
+            tlvs = tlvs.u64(at::VDPA_ATTR_DEV_FEATURES, features);
+        }
         tlvs
     }
 }
@@ -174,6 +190,11 @@ impl NewDevice {
 impl VdpaDevice {
     pub(super) fn list() -> Request {
         Request::new(command::VDPA_CMD_DEV_GET, "list the vDPA devices")
+    }
+
+    pub(super) fn look_up(name: &DeviceName) -> Request {
+        Request::new(command::VDPA_CMD_DEV_GET, format!("look up the vDPA device {name}"))
+            .with(Tlvs::new().string(at::VDPA_ATTR_DEV_NAME, name.as_str()))
     }
 
     pub(super) fn deletion(name: &DeviceName) -> Request {
@@ -184,14 +205,9 @@ impl VdpaDevice {
     /// One answer to [`VdpaDevice::list`]: `vdpa_dev_fill` in `drivers/vdpa/vdpa.c`.
     pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
         let attributes = message.attributes();
-        let name = attributes.require(at::VDPA_ATTR_DEV_NAME, "VDPA_ATTR_DEV_NAME")?.string();
         let u32_of = |kind, name| attributes.require(kind, name)?.u32();
         Ok(Self {
-            name: name.parse().map_err(|_| Malformed::Value {
-                kind: at::VDPA_ATTR_DEV_NAME,
-                name: "VDPA_ATTR_DEV_NAME",
-                value: name,
-            })?,
+            name: DeviceName::read(attributes)?,
             mgmtdev: MgmtDevName::read(attributes)?,
             class: u32_of(at::VDPA_ATTR_DEV_ID, "VDPA_ATTR_DEV_ID")?,
             vendor: u32_of(at::VDPA_ATTR_DEV_VENDOR_ID, "VDPA_ATTR_DEV_VENDOR_ID")?,
@@ -216,7 +232,7 @@ mod tests {
         assert!(ours.is_ours());
         assert_eq!(ours.to_string().parse::<DeviceName>().unwrap(), ours);
         assert!(!"vdpa0".parse::<DeviceName>().unwrap().is_ours());
-        for bad in ["", ".", "..", "a/b", "a b", "ä", &"x".repeat(64)] {
+        for bad in ["", ".", "..", "a/b", "a\nb", &"x".repeat(256)] {
             assert!(bad.parse::<DeviceName>().is_err(), "{bad:?}");
         }
     }

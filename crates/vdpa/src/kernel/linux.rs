@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::{DriverName, PciAddress};
-use vdpa_netlink::{Errno, Malformed, Message, Request};
+use vdpa_hw::{DriverName, MacAddress, PciAddress};
+use vdpa_netlink::{Errno, Malformed, Message, Refusal, Request};
 
 use super::bus::Bus;
 use super::wire::FAMILY;
 use super::{
-    Added, BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, VdpaDevice,
-    VendorCounter, modules, refused,
+    BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, QueueStats,
+    VdpaDevice, modules, refused,
 };
 use crate::error::{Error, Result};
 
@@ -50,10 +50,24 @@ impl Linux {
     /// The answer about one device; ENODEV is its absence.
     async fn ask(&self, request: Request, name: &DeviceName) -> Result<Vec<Message>> {
         FAMILY.request(request).await.map_err(|error| match error {
-            vdpa_netlink::Error::NoFamily { .. } => Error::NoDevice { name: name.clone() },
-            error if error.errno() == Some(Errno::ENODEV) => Error::NoDevice { name: name.clone() },
+            vdpa_netlink::Error::NoFamily { .. } => Error::NoDevice { name: name.clone(), refusal: None },
+            vdpa_netlink::Error::Refused { refusal, .. } if refusal.errno == Errno::ENODEV => {
+                Error::NoDevice { name: name.clone(), refusal: Some(refusal) }
+            }
             error => refused(error),
         })
+    }
+
+    /// The one answer about a device, read.
+    async fn ask_one<T>(
+        &self,
+        request: Request,
+        name: &DeviceName,
+        read: impl Fn(&Message) -> Result<T, Malformed>,
+    ) -> Result<T> {
+        let what = format!("the answer to \"{}\"", request.intent());
+        let messages = self.ask(request, name).await?;
+        only(&messages, &what, read)
     }
 
     fn pci_driver(&self, function: PciAddress) -> Result<Option<DriverName>, Diagnosis> {
@@ -89,19 +103,32 @@ impl Linux {
     /// A driver that makes one device for each management device refuses a second with ENOSPC before
     /// the kernel has compared names (`mlx5_vdpa_dev_add`).
     async fn not_made(&self, new: &NewDevice, error: vdpa_netlink::Error) -> Error {
-        let no_mgmtdev = |diagnosis| Error::NoMgmtdev { wanted: new.mgmtdev.to_string(), diagnosis };
-        match error.errno() {
-            Some(Errno::EEXIST) => Error::DeviceExists { name: new.name.clone() },
-            Some(Errno::ENOSPC) if self.observe(&new.name).await.is_ok_and(|found| found.is_some()) => {
-                Error::DeviceExists { name: new.name.clone() }
-            }
-            Some(Errno::ENODEV) => no_mgmtdev(match new.mgmtdev.pci() {
-                Some(function) => self.diagnose(function).await,
-                None => Diagnosis::NotOffered { others: self.functions_with_mgmtdev().await },
-            }),
-            _ if matches!(error, vdpa_netlink::Error::NoFamily { .. }) => no_mgmtdev(Diagnosis::NoVdpaCore),
-            _ => refused(error),
+        let exists = |refusal| Error::DeviceExists { name: new.name.clone(), refusal };
+        let error = match error {
+            vdpa_netlink::Error::Refused { intent, refusal, .. } => match refusal.errno {
+                Errno::EEXIST => return exists(refusal),
+                Errno::ENOSPC if self.observe(&new.name).await.is_ok_and(|found| found.is_some()) => {
+                    return exists(refusal);
+                }
+                Errno::ENODEV => return self.no_mgmtdev(&new.mgmtdev, Some(refusal)).await,
+                _ => return Error::Refused { intent, refusal },
+            },
+            error => error,
+        };
+        match error {
+            vdpa_netlink::Error::NoFamily { .. } => self.no_mgmtdev(&new.mgmtdev, None).await,
+            error => refused(error),
         }
+    }
+
+    /// Why there is no management device of this name, with the kernel's answer where it was asked.
+    async fn no_mgmtdev(&self, name: &MgmtDevName, refusal: Option<Refusal>) -> Error {
+        let diagnosis = match (&refusal, name.pci()) {
+            (None, _) => Diagnosis::NoVdpaCore,
+            (_, Some(function)) => self.diagnose(function).await,
+            (_, None) => Diagnosis::NotOffered { others: self.functions_with_mgmtdev().await },
+        };
+        Error::NoMgmtdev { wanted: name.to_string(), diagnosis, refusal }
     }
 
     async fn functions_with_mgmtdev(&self) -> Vec<PciAddress> {
@@ -135,8 +162,27 @@ fn module_for(driver: &DriverName) -> Option<&'static str> {
 
 #[async_trait]
 impl KernelVdpa for Linux {
+    async fn is_present(&self) -> Result<bool> {
+        match FAMILY.info().await {
+            Ok(_) => Ok(true),
+            Err(vdpa_netlink::Error::NoFamily { .. }) => Ok(false),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
     async fn mgmtdevs(&self) -> Result<Vec<MgmtDev>> {
         self.list(MgmtDev::list(), MgmtDev::read, "the list of vDPA management devices").await
+    }
+
+    async fn mgmtdev(&self, name: &MgmtDevName) -> Result<MgmtDev> {
+        match FAMILY.request(MgmtDev::request(name)).await {
+            Ok(messages) => only(&messages, &format!("the answer about {name}"), MgmtDev::read),
+            Err(vdpa_netlink::Error::NoFamily { .. }) => Err(self.no_mgmtdev(name, None).await),
+            Err(vdpa_netlink::Error::Refused { refusal, .. }) if refusal.errno == Errno::ENODEV => {
+                Err(self.no_mgmtdev(name, Some(refusal)).await)
+            }
+            Err(error) => Err(refused(error)),
+        }
     }
 
     async fn mgmtdev_of(&self, function: PciAddress) -> Result<MgmtDev> {
@@ -156,43 +202,35 @@ impl KernelVdpa for Linux {
                 Err(error) => tracing::warn!(module, error = %error.chain(), "cannot load the module"),
             }
         }
-        Err(Error::NoMgmtdev { wanted: function.to_string(), diagnosis: self.diagnose(function).await })
+        let diagnosis = self.diagnose(function).await;
+        Err(Error::NoMgmtdev { wanted: function.to_string(), diagnosis, refusal: None })
     }
 
     async fn devices(&self) -> Result<Vec<VdpaDevice>> {
         self.list(VdpaDevice::list(), VdpaDevice::read, "the list of vDPA devices").await
     }
 
-    async fn config(&self, name: &DeviceName) -> Result<Config> {
-        let what = format!("the configuration of {name}");
-        let messages = self.ask(Config::request(name), name).await?;
-        let message = messages.first().ok_or_else(|| Error::Malformed {
-            what: what.clone(),
-            why: "the kernel's answer is empty".into(),
-        })?;
-        Config::read(message).map_err(|why| unreadable(&what, &why))
+    async fn device(&self, name: &DeviceName) -> Result<VdpaDevice> {
+        self.ask_one(VdpaDevice::look_up(name), name, VdpaDevice::read).await
     }
 
-    async fn add(&self, new: &NewDevice) -> Result<Added> {
-        let make = async |new: &NewDevice| FAMILY.request(new.request().within(CHANGE_LIMIT)).await;
-        let mut outcome = make(new).await;
-        let mut without_max_vqp = None;
-        // The kernel names the attributes that a management device does not take by their mask
-        // ("Some provided attributes are not supported: 0x1000"), older ones not at all (pitfall: SR-IOV
-        // network operator retries too).
-        if let Err(vdpa_netlink::Error::Refused { refusal, .. }) = &outcome
-            && new.max_vqp.is_some()
-            && matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOTSUPP)
-        {
-            tracing::warn!(name = %new.name, kernel = %refusal, "max_vqp is not supported, the driver chooses");
-            let refusal = refusal.clone();
-            outcome = make(&NewDevice { max_vqp: None, ..new.clone() }).await;
-            without_max_vqp = Some(refusal);
-        }
-        match outcome {
-            Ok(_) => Ok(Added { without_max_vqp }),
+    async fn configs(&self) -> Result<Vec<Config>> {
+        self.list(Config::list(), Config::read, "the list of configurations").await
+    }
+
+    async fn config(&self, name: &DeviceName) -> Result<Config> {
+        self.ask_one(Config::request(name), name, Config::read).await
+    }
+
+    async fn create(&self, new: &NewDevice) -> Result<()> {
+        match FAMILY.request(new.request().within(CHANGE_LIMIT)).await {
+            Ok(_) => Ok(()),
             Err(error) => Err(self.not_made(new, error).await),
         }
+    }
+
+    async fn set_mac(&self, name: &DeviceName, mac: MacAddress) -> Result<()> {
+        self.ask(Config::change(name, mac).within(CHANGE_LIMIT), name).await.map(drop)
     }
 
     async fn delete(&self, name: &DeviceName) -> Result<()> {
@@ -231,15 +269,15 @@ impl KernelVdpa for Linux {
         self.bus.char_device(name, limit).await
     }
 
-    async fn vendor_counters(&self, name: &DeviceName, queue: u32) -> Result<Vec<VendorCounter>> {
-        let what = format!("the counters of {name}");
-        let messages = self.ask(VendorCounter::request(name, queue), name).await?;
-        let mut counters = Vec::new();
-        for message in &messages {
-            counters.extend(VendorCounter::read_all(message).map_err(|why| unreadable(&what, &why))?);
-        }
-        Ok(counters)
+    async fn queue_stats(&self, name: &DeviceName, queue: u32) -> Result<QueueStats> {
+        self.ask_one(QueueStats::request(name, queue), name, QueueStats::read).await
     }
+}
+
+/// The one message of an answer.
+fn only<T>(messages: &[Message], what: &str, read: impl Fn(&Message) -> Result<T, Malformed>) -> Result<T> {
+    let empty = || Error::Malformed { what: what.to_owned(), why: "the kernel's answer is empty".into() };
+    read(messages.first().ok_or_else(empty)?).map_err(|why| unreadable(what, &why))
 }
 
 fn unreadable(what: &str, why: &Malformed) -> Error {
@@ -267,8 +305,11 @@ mod tests {
         assert_eq!(linux.diagnose(function).await, Diagnosis::NoVdpaCore);
         fs::create_dir_all(root.path().join("bus/vdpa")).unwrap();
         assert_eq!(linux.diagnose(function).await, Diagnosis::NoModule("mlx5_vdpa"));
-        let error =
-            Error::NoMgmtdev { wanted: function.to_string(), diagnosis: linux.diagnose(function).await };
+        let error = Error::NoMgmtdev {
+            wanted: function.to_string(),
+            diagnosis: linux.diagnose(function).await,
+            refusal: None,
+        };
         assert_eq!(
             error.to_string(),
             "no vDPA management device for 0000:43:00.2: the kernel module `mlx5_vdpa` is not loaded and cannot be"

@@ -7,6 +7,7 @@ use serde::Serialize;
 use vdpa_hw::PciAddress;
 use vdpa_netlink::{Attributes, Malformed, Message, Request, Tlvs};
 
+use super::features::Features;
 use super::wire::{attribute as at, command};
 
 /// A management device by its handle, as iproute2 writes it: `pci/0000:43:00.2`, or `vdpasim_net` where
@@ -26,8 +27,8 @@ pub struct MgmtDev {
     pub classes: u64,
     /// How many virtqueues a device of it can have.
     pub max_vqs: Option<u32>,
-    /// The virtio features that it supports, one a bit.
-    pub features: Option<u64>,
+    /// The virtio features that its devices can have.
+    pub features: Option<Features>,
 }
 
 impl MgmtDevName {
@@ -63,14 +64,24 @@ impl MgmtDev {
 
     /// Whether it makes network devices.
     pub fn makes_net_devices(&self) -> bool {
-        self.classes >> Self::NET & 1 != 0
+        self.classes().any(|class| class == Self::NET)
+    }
+
+    /// The virtio device ids of what it makes, in ascending order.
+    pub fn classes(&self) -> impl Iterator<Item = u32> {
+        (0..u64::BITS).filter(|class| self.classes >> class & 1 != 0)
     }
 
     pub(super) fn list() -> Request {
         Request::new(command::VDPA_CMD_MGMTDEV_GET, "list the vDPA management devices")
     }
 
-    /// One answer to [`MgmtDev::list`]: `vdpa_mgmtdev_fill` in `drivers/vdpa/vdpa.c`.
+    pub(super) fn request(name: &MgmtDevName) -> Request {
+        Request::new(command::VDPA_CMD_MGMTDEV_GET, format!("look up the vDPA management device {name}"))
+            .with(name.write())
+    }
+
+    /// One answer to [`MgmtDev::list`] or [`MgmtDev::request`]: `vdpa_mgmtdev_fill` in `drivers/vdpa/vdpa.c`.
     pub(super) fn read(message: &Message) -> Result<Self, Malformed> {
         let attributes = message.attributes();
         Ok(Self {
@@ -79,7 +90,10 @@ impl MgmtDev {
                 .require(at::VDPA_ATTR_MGMTDEV_SUPPORTED_CLASSES, "VDPA_ATTR_MGMTDEV_SUPPORTED_CLASSES")?
                 .u64()?,
             max_vqs: attributes.find(at::VDPA_ATTR_DEV_MGMTDEV_MAX_VQS)?.map(|a| a.u32()).transpose()?,
-            features: attributes.find(at::VDPA_ATTR_DEV_SUPPORTED_FEATURES)?.map(|a| a.u64()).transpose()?,
+            features: attributes
+                .find(at::VDPA_ATTR_DEV_SUPPORTED_FEATURES)?
+                .map(|a| a.u64().map(Features))
+                .transpose()?,
         })
     }
 }
@@ -127,7 +141,7 @@ mod tests {
         let pci = MgmtDev::read(&Message::new(1, &pci)).unwrap();
         assert_eq!(pci.name.to_string(), "pci/0000:43:00.2");
         assert_eq!(pci.name.pci().unwrap().to_string(), "0000:43:00.2");
-        assert_eq!((pci.max_vqs, pci.features), (Some(257), Some(1 << 32)));
+        assert_eq!((pci.max_vqs, pci.features), (Some(257), Some(Features(1 << 32))));
         assert!(pci.makes_net_devices());
         // Kernels before 5.17 say nothing of queues and features.
         let old = Tlvs::new().string(2, "vdpasim_blk").u64(3, 4);

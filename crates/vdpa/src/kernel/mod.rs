@@ -21,34 +21,43 @@ mod bus;
 #[cfg(test)]
 mod captured;
 mod config;
-mod counters;
 mod device;
 mod diagnosis;
+mod features;
 mod linux;
 mod mgmtdev;
 mod modules;
+mod stats;
 mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::PciAddress;
+use vdpa_hw::{MacAddress, PciAddress};
+use vdpa_netlink::Errno;
 
 pub use config::Config;
-pub use counters::VendorCounter;
 pub use device::{Added, BusDriver, DeviceName, NewDevice, VdpaDevice};
 pub use diagnosis::Diagnosis;
+pub use features::Features;
 pub use linux::Linux;
 pub use mgmtdev::{MgmtDev, MgmtDevName};
+pub use stats::{QueueStats, VendorCounter};
 
 use crate::error::{Error, Result};
 
 /// The kernel's vDPA devices: what there is, and the way to make, bind and delete one.
 #[async_trait]
 pub trait KernelVdpa: std::fmt::Debug + Send + Sync {
+    /// Whether the kernel's vDPA core is loaded. Where it is not, there are no devices of any kind.
+    async fn is_present(&self) -> Result<bool>;
+
     /// All management devices. None where the kernel's vDPA core is not loaded.
     async fn mgmtdevs(&self) -> Result<Vec<MgmtDev>>;
+
+    /// The management device of this name. [`Error::NoMgmtdev`] if there is none.
+    async fn mgmtdev(&self, name: &MgmtDevName) -> Result<MgmtDev>;
 
     /// The management device of a PCI function, loading the kernel modules it takes where they are
     /// missing (root). [`Error::NoMgmtdev`] says why there is none.
@@ -57,12 +66,21 @@ pub trait KernelVdpa: std::fmt::Debug + Send + Sync {
     /// All vDPA devices. None where the kernel's vDPA core is not loaded.
     async fn devices(&self) -> Result<Vec<VdpaDevice>>;
 
+    /// The device of this name. [`Error::NoDevice`] if there is none.
+    async fn device(&self, name: &DeviceName) -> Result<VdpaDevice>;
+
+    /// What each device shows its guest. None where the kernel's vDPA core is not loaded.
+    async fn configs(&self) -> Result<Vec<Config>>;
+
     /// What a device shows its guest. [`Error::NoDevice`] if there is none of that name.
     async fn config(&self, name: &DeviceName) -> Result<Config>;
 
-    /// Makes a device (`CAP_NET_ADMIN`). A queue pair limit that the management device does not take is left out,
-    /// and the report says so. [`Error::DeviceExists`] if the name is taken.
-    async fn add(&self, new: &NewDevice) -> Result<Added>;
+    /// Makes a device just as it is described (`CAP_NET_ADMIN`). [`Error::DeviceExists`] if the name is taken,
+    /// [`Error::NoMgmtdev`] if there is nobody to make it.
+    async fn create(&self, new: &NewDevice) -> Result<()>;
+
+    /// Gives a network device another MAC (`CAP_NET_ADMIN`, kernel 6.12). Drivers without it refuse (EOPNOTSUPP).
+    async fn set_mac(&self, name: &DeviceName, mac: MacAddress) -> Result<()>;
 
     /// Deletes a device (`CAP_NET_ADMIN`). [`Error::NoDevice`] if there is none of that name.
     async fn delete(&self, name: &DeviceName) -> Result<()>;
@@ -77,12 +95,35 @@ pub trait KernelVdpa: std::fmt::Debug + Send + Sync {
     /// The character device of a device that `vhost_vdpa` has, once it is there, no later than `limit`.
     async fn char_device(&self, name: &DeviceName, limit: Duration) -> Result<PathBuf>;
 
-    /// What the driver counts for one virtqueue. Drivers without counters refuse (EOPNOTSUPP).
-    async fn vendor_counters(&self, name: &DeviceName, queue: u32) -> Result<Vec<VendorCounter>>;
+    /// What the driver counts for one virtqueue. Drivers without counters refuse (EOPNOTSUPP), and all do before the
+    /// guest's driver is there (EAGAIN).
+    async fn queue_stats(&self, name: &DeviceName, queue: u32) -> Result<QueueStats>;
+
+    /// [Makes a device](Self::create), without a queue pair limit where its management device takes none; the report
+    /// says so.
+    async fn add(&self, new: &NewDevice) -> Result<Added> {
+        let refusal = match self.create(new).await {
+            // The kernel names the attributes that a management device does not take by their mask ("Some provided
+            // attributes are not supported: 0x1000"), older ones not at all.
+            Err(Error::Refused { refusal, .. })
+                if new.max_vqp.is_some() && matches!(refusal.errno, Errno::EOPNOTSUPP | Errno::ENOTSUPP) =>
+            {
+                refusal
+            }
+            outcome => return outcome.map(|()| Added { without_max_vqp: None }),
+        };
+        tracing::warn!(name = %new.name, kernel = %refusal, "max_vqp is not supported, the driver chooses");
+        self.create(&NewDevice { max_vqp: None, ..new.clone() }).await?;
+        Ok(Added { without_max_vqp: Some(refusal) })
+    }
 
     /// The device of this name, if it exists.
     async fn observe(&self, name: &DeviceName) -> Result<Option<VdpaDevice>> {
-        Ok(self.devices().await?.into_iter().find(|device| device.name == *name))
+        match self.device(name).await {
+            Ok(device) => Ok(Some(device)),
+            Err(Error::NoDevice { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The devices that were made on this PCI function.

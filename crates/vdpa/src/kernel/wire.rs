@@ -26,6 +26,9 @@ numbers! { command: u8 {
     VDPA_CMD_DEV_VSTATS_GET = 7,
 } }
 
+/// `VDPA_CMD_DEV_ATTR_SET`: since kernel 6.12, which the headers of older systems do not know.
+pub(super) const VDPA_CMD_DEV_ATTR_SET: u8 = 8;
+
 // Attribute 21 has been used for two things and is not read.
 numbers! { attribute: u16 {
     VDPA_ATTR_MGMTDEV_BUS_NAME = 1,

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::PciAddress;
 use vdpa_hw::mock::{self, Machine, SimRole, State};
+use vdpa_hw::{MacAddress, PciAddress};
 use vdpa_netlink::{Errno, Refusal};
 
 use crate::error::{Error, Result};
 use crate::kernel::{
-    Added, BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, VdpaDevice,
-    VendorCounter,
+    BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, QueueStats,
+    VdpaDevice,
 };
 
 /// How many virtqueues a device has: 16 pairs and a control queue. No evidence for the number.
@@ -55,7 +55,7 @@ fn add(state: &mut State, new: &NewDevice) -> Result<(), Refusal> {
     // `vdpa_nl_cmd_dev_add_set_doit` in drivers/vdpa/vdpa.c.
     let parent = new.mgmtdev.pci().filter(|function| mgmtdev(state, *function).is_some());
     let Some(parent) = parent else {
-        return Err(Refusal::because(Errno::ENODEV, "Fail to find the specified management device"));
+        return Err(Refusal::because(Errno::ENODEV, "vdpa: Fail to find the specified management device"));
     };
     // `mlx5_vdpa_dev_add`: one device for each management device. It looks before names are compared.
     if state.vdpa.values().any(|device| device.parent == parent) {
@@ -111,11 +111,43 @@ fn device<T>(
 ) -> Result<T> {
     machine
         .observe(|state| state.vdpa.get(name.as_str()).map(|device| look(state, device)))
-        .ok_or_else(|| Error::NoDevice { name: name.clone() })
+        .ok_or_else(|| Error::NoDevice { name: name.clone(), refusal: Some(not_found()) })
+}
+
+/// `vdpa_nl_cmd_dev_get_doit` and its like in drivers/vdpa/vdpa.c.
+fn not_found() -> Refusal {
+    Refusal::because(Errno::ENODEV, "vdpa: device not found")
+}
+
+fn no_mgmtdev(state: &State, name: &MgmtDevName, refusal: Option<Refusal>) -> Error {
+    let nowhere = Diagnosis::NotOffered { others: Vec::new() };
+    let diagnosis = name.pci().map_or(nowhere, |function| diagnose(state, function));
+    Error::NoMgmtdev { wanted: name.to_string(), diagnosis, refusal }
+}
+
+fn config(state: &State, name: &DeviceName, device: &mock::VdpaDevice) -> Config {
+    let own = state.functions.get(&device.parent).and_then(|function| match function.role {
+        SimRole::Vf(vf) => vf.effective_mac,
+        SimRole::Pf(_) | SimRole::Plain => None,
+    });
+    Config {
+        name: name.clone(),
+        class: NET,
+        mac: device.mac.or(own),
+        mtu: Some(device.mtu.unwrap_or(1500)),
+        max_vqp: device.max_vqp,
+        status: Some(1),
+        features: None,
+        negotiated_features: None,
+    }
 }
 
 #[async_trait]
 impl KernelVdpa for Machine {
+    async fn is_present(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn mgmtdevs(&self) -> Result<Vec<MgmtDev>> {
         Ok(self.observe(|state| {
             state.functions.keys().filter_map(|function| mgmtdev(state, *function)).collect()
@@ -127,7 +159,17 @@ impl KernelVdpa for Machine {
             mgmtdev(state, function).ok_or_else(|| Error::NoMgmtdev {
                 wanted: function.to_string(),
                 diagnosis: diagnose(state, function),
+                refusal: None,
             })
+        })
+    }
+
+    async fn mgmtdev(&self, name: &MgmtDevName) -> Result<MgmtDev> {
+        self.observe(|state| {
+            // `vdpa_nl_cmd_mgmtdev_get_doit`.
+            let refusal = Refusal::because(Errno::ENODEV, "vdpa: Fail to find the specified mgmt device");
+            let found = name.pci().and_then(|function| mgmtdev(state, function));
+            found.ok_or_else(|| no_mgmtdev(state, name, Some(refusal)))
         })
     }
 
@@ -135,46 +177,44 @@ impl KernelVdpa for Machine {
         Ok(self.observe(|state| state.vdpa.iter().filter_map(shown).collect()))
     }
 
-    async fn config(&self, name: &DeviceName) -> Result<Config> {
-        device(self, name, |state, device| {
-            let own = state.functions.get(&device.parent).and_then(|function| match function.role {
-                SimRole::Vf(vf) => vf.effective_mac,
-                SimRole::Pf(_) | SimRole::Plain => None,
-            });
-            Config {
-                mac: device.mac.or(own),
-                mtu: Some(device.mtu.unwrap_or(1500)),
-                max_vqp: device.max_vqp,
-                status: Some(1),
-                features: None,
-                negotiated_features: None,
-            }
-        })
+    async fn device(&self, name: &DeviceName) -> Result<VdpaDevice> {
+        let missing = || Error::NoDevice { name: name.clone(), refusal: Some(not_found()) };
+        self.observe(|state| state.vdpa.get_key_value(name.as_str()).and_then(shown)).ok_or_else(missing)
     }
 
-    async fn add(&self, new: &NewDevice) -> Result<Added> {
+    async fn configs(&self) -> Result<Vec<Config>> {
+        Ok(self.observe(|state| {
+            let devices = state.vdpa.iter();
+            devices.filter_map(|(name, device)| Some(config(state, &name.parse().ok()?, device))).collect()
+        }))
+    }
+
+    async fn config(&self, name: &DeviceName) -> Result<Config> {
+        device(self, name, |state, device| config(state, name, device))
+    }
+
+    async fn create(&self, new: &NewDevice) -> Result<()> {
         let intent = format!("make the vDPA device {} on {}", new.name, new.mgmtdev);
         let outcome = self.operate("vdpa dev add", &new.name, |state| add(state, new));
         let taken = self.observe(|state| state.vdpa.contains_key(new.name.as_str()));
-        outcome.map(|()| Added { without_max_vqp: None }).map_err(|refusal| match refusal.errno {
-            Errno::ENOSPC | Errno::EEXIST if taken => Error::DeviceExists { name: new.name.clone() },
-            Errno::ENODEV => Error::NoMgmtdev {
-                wanted: new.mgmtdev.to_string(),
-                diagnosis: new
-                    .mgmtdev
-                    .pci()
-                    .map_or(Diagnosis::NotOffered { others: Vec::new() }, |function| {
-                        self.observe(|state| diagnose(state, function))
-                    }),
-            },
+        outcome.map_err(|refusal| match refusal.errno {
+            Errno::ENOSPC | Errno::EEXIST if taken => Error::DeviceExists { name: new.name.clone(), refusal },
+            Errno::ENODEV => self.observe(|state| no_mgmtdev(state, &new.mgmtdev, Some(refusal))),
             _ => refused(intent)(refusal),
         })
     }
 
+    async fn set_mac(&self, name: &DeviceName, mac: MacAddress) -> Result<()> {
+        device(self, name, |_, _| ())?;
+        let effect = |state: &mut State| {
+            state.vdpa.get_mut(name.as_str()).map(|device| device.mac = Some(mac)).ok_or_else(not_found)
+        };
+        self.operate("vdpa dev set", name, effect).map_err(refused(format!("set the MAC of {name} to {mac}")))
+    }
+
     async fn delete(&self, name: &DeviceName) -> Result<()> {
         device(self, name, |_, _| ())?;
-        let effect =
-            |state: &mut State| state.vdpa.remove(name.as_str()).map(drop).ok_or(Errno::ENODEV.into());
+        let effect = |state: &mut State| state.vdpa.remove(name.as_str()).map(drop).ok_or_else(not_found);
         self.operate("vdpa dev del", name, effect).map_err(refused(format!("delete the vDPA device {name}")))
     }
 
@@ -204,10 +244,10 @@ impl KernelVdpa for Machine {
         })
     }
 
-    async fn vendor_counters(&self, name: &DeviceName, queue: u32) -> Result<Vec<VendorCounter>> {
+    async fn queue_stats(&self, name: &DeviceName, queue: u32) -> Result<QueueStats> {
         device(self, name, |_, _| ())?;
-        // `mlx5_get_vendor_vq_stats`: its counters are the queue's, which exists once a guest runs.
-        let refusal = Refusal::because(Errno::EOPNOTSUPP, "virtqueue is not ready");
+        // `vdpa_fill_stats_rec` in drivers/vdpa/vdpa.c: no guest ever runs on the simulated machine.
+        let refusal = Refusal::because(Errno::EAGAIN, "vdpa: feature negotiation not complete");
         Err(Error::Refused { intent: format!("read the counters of {name} queue {queue}"), refusal })
     }
 }
@@ -236,6 +276,8 @@ mod tests {
         contract::kernel::a_name_is_taken_once(&machine, &mgmtdev).await;
         contract::kernel::vhost_gives_a_character_device(&machine, &mgmtdev).await;
         contract::kernel::a_bound_device_can_be_deleted(&machine, &mgmtdev).await;
+        contract::kernel::one_is_looked_up_as_all_are_listed(&machine, &mgmtdev).await;
+        contract::kernel::what_is_missing_is_named_in_the_kernels_words(&machine).await;
         contract::kernel::an_absent_management_device_is_diagnosed(&machine, "0000:99:00.0".parse().unwrap())
             .await;
     }
