@@ -103,7 +103,7 @@ const SAME: &[&str] = &[
     "dev -n show",
     "dev -s show",
     "dev --bogus show",
-    "dev --json=1 show",
+    "dev show --json=1",
     "dev -h",
     "dev del",
     "dev del nosuch",
