@@ -62,7 +62,7 @@ fn bad_lines_are_named_and_the_rest_is_shown() {
     for arguments in [&["--json"][..], &[]] {
         let said = piped(lines.join("\n").as_bytes(), arguments).exits(1);
         let expected = [
-            "error: standard input line 4, column 29: this parenthesis is not closed".to_owned(),
+            "error: standard input line 4, column 28: this parenthesis is not closed".to_owned(),
             format!("error: standard input line {last}, column 23: an attribute or `, packets:` is missing"),
             format!("error: 2 of {last} lines of standard input could not be read"),
             "hint: `ovs-appctl dpctl/dump-flows -m > FILE` saves a dump".to_owned(),
