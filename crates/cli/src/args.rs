@@ -7,6 +7,7 @@ use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
 use crate::commands::flows::Flows;
+use crate::commands::topology::Shown;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
 use crate::guard::Guard;
 use crate::host::HOST_FILE;
@@ -102,6 +103,8 @@ pub enum Command {
                       mac e4:11:22:33:55:60 max_vqp 8\n  sudo vdpa dev del vdpa0"
     )]
     Dev(Words),
+    /// Show what hangs on what: card, VFs, representors, bridge, datapaths, virtual machines.
+    Topology(Shown),
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
     Supervise {

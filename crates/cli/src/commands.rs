@@ -20,6 +20,7 @@ mod setup;
 mod status;
 mod supervise;
 mod teardown;
+pub mod topology;
 
 /// What every command has at hand.
 struct Session {
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Status(_) => "status",
         Command::Teardown(_) => "teardown",
         Command::Flows(_) => "flows",
+        Command::Topology(_) => "topology",
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
     let session = Session { common: cli.common, output, stop: Stop::default() };
@@ -50,6 +52,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Teardown(options) => teardown::run(&session, options).await,
         Command::Flows(options) => match flows::run(&session, options) {
             // It has printed as it went.
+            Ok(code) => return code,
+            Err(error) => Err(error.into()),
+        },
+        Command::Topology(options) => match topology::run(&session, options).await {
             Ok(code) => return code,
             Err(error) => Err(error.into()),
         },

@@ -23,6 +23,7 @@ pub mod report;
 pub mod setup;
 pub mod step;
 pub mod teardown;
+pub mod topology;
 pub mod trace;
 pub mod view;
 

@@ -157,6 +157,11 @@ impl Output {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{YELLOW}hint{YELLOW:#}: {text}", self.prefix));
     }
 
+    /// A document of its own on standard output, to the byte.
+    pub fn raw(&self, text: &str) {
+        drop(std::io::stdout().write_all(text.as_bytes()));
+    }
+
     /// Whether standard output has colours.
     pub fn has_colours(&self) -> bool {
         anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never

@@ -154,6 +154,14 @@ impl HostFile {
     }
 }
 
+/// Of a host that nothing is said about.
+impl Default for HostFile {
+    fn default() -> Self {
+        let (dpdk, libvirt) = (Dpdk::default(), Libvirt::default());
+        Self { bridge: default_bridge(), nics: Vec::new(), dpdk, libvirt }
+    }
+}
+
 fn default_bridge() -> BridgeName {
     DEFAULT_BRIDGE.parse().unwrap_or_else(|error| unreachable!("{DEFAULT_BRIDGE}: {error}"))
 }
