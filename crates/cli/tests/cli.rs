@@ -210,7 +210,7 @@ fn an_error_names_the_object_quotes_the_kernel_and_ends_in_a_hint() {
 fn every_command_has_examples() {
     let text = run(&mut vdpa(&["--help"])).exits(0).out;
     assert!(text.contains("Exit codes:") && text.contains("Examples:"));
-    for command in ["setup", "plan", "status", "teardown", "flows"] {
+    for command in ["setup", "plan", "status", "teardown", "flows", "topology"] {
         assert!(text.contains(&format!("  {command} ")), "{text}");
         let help = run(&mut vdpa(&[command, "--help"])).exits(0).out;
         let (_, examples) =

@@ -25,7 +25,7 @@ fn add(graph: &mut String, nth: usize, card: &Card, bridged: bool) {
     let label = card.label();
     let pf = format!("pf{nth}");
     let _ = writeln!(graph, "  subgraph cluster_{nth} {{");
-    let _ = writeln!(graph, "    label=\"{}\"; style=rounded; color=\"{}\";", text(&label), line(label.tone));
+    let _ = writeln!(graph, "    label=\"{}\"; style=rounded; color=\"{}\";", card.pf, line(label.tone));
     node(graph, "    ", &pf, &label);
     for vf in &card.vfs {
         node(graph, "    ", &format!("{pf}vf{}", vf.index), &vf.label());
