@@ -1,6 +1,7 @@
 //! What a command came to: the shape of every `--json` document.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::engine::{Failure, Restored};
 use crate::plan::{Change, Order};
@@ -38,6 +39,9 @@ pub struct Outcome {
     pub error: Option<Explained>,
     /// What became of the host after a failure; absent where nothing had been changed.
     pub restored: Option<Restored>,
+    /// What only this command has to say, by name, beside the rest: [`Outcome::with`].
+    #[serde(flatten)]
+    pub own: Map<String, Value>,
 }
 
 /// How far a host is between what it was and what it is to be, for programs.
@@ -114,7 +118,16 @@ impl Outcome {
             notes: Vec::new(),
             error: None,
             restored: None,
+            own: Map::new(),
         }
+    }
+
+    /// The same with something that only this command has to say: `domains` of `vm list`.
+    #[must_use]
+    pub fn with(mut self, name: &str, what: &impl Serialize) -> Self {
+        // What is serialized here are our own types, whose keys are texts and whose numbers are finite.
+        self.own.insert(name.to_owned(), serde_json::to_value(what).unwrap_or_default());
+        self
     }
 
     /// A command line that is none.
