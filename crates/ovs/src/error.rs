@@ -2,7 +2,10 @@
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::{BridgeName, PortKey, PortName, ovsdb::ErrorKind};
+use crate::{
+    BridgeName, PortKey, PortName,
+    ovsdb::{ErrorKind, Remote},
+};
 
 /// What can go wrong between a caller and a configured switch. A variant is what a caller would treat
 /// differently.
@@ -21,28 +24,28 @@ pub enum Error {
     },
 
     /// Nobody answers at the socket: it does not exist, or no server listens.
-    #[error("cannot connect to {}", socket.display())]
+    #[error("cannot connect to {remote}")]
     Connect {
-        /// The socket's path.
-        socket: PathBuf,
+        /// Whom it was to, or is with.
+        remote: Remote,
         /// The operating system's reason.
         source: io::Error,
     },
 
     /// The socket exists and this user may not write to it.
-    #[error("no permission to connect to {}", socket.display())]
+    #[error("no permission to connect to {remote}")]
     PermissionDenied {
-        /// The socket's path.
-        socket: PathBuf,
+        /// Whom it was to, or is with.
+        remote: Remote,
         /// The operating system's reason.
         source: io::Error,
     },
 
     /// The connection ended during a call. Whether the call took effect is not known.
-    #[error("lost the connection to {} during {during}: {reason}", socket.display())]
+    #[error("lost the connection to {remote} during {during}: {reason}")]
     Disconnected {
-        /// The socket's path.
-        socket: PathBuf,
+        /// Whom it was to, or is with.
+        remote: Remote,
         /// The method called.
         during: String,
         /// How it ended.
@@ -50,10 +53,10 @@ pub enum Error {
     },
 
     /// No reply in time. Whether the call took effect is not known.
-    #[error("no reply to {during} from {} within {limit:?}", socket.display())]
+    #[error("no reply to {during} from {remote} within {limit:?}")]
     Timeout {
-        /// The socket's path.
-        socket: PathBuf,
+        /// Whom it was to, or is with.
+        remote: Remote,
         /// The method called.
         during: String,
         /// How long it was waited for.
@@ -70,12 +73,61 @@ pub enum Error {
     },
 
     /// The server refused the call as a whole.
-    #[error("the server refused {method}: {error}")]
+    #[error("the server refused {method}: {kind}{}", Details(details))]
     Rpc {
         /// The method called.
         method: String,
-        /// The server's error member, as it came.
-        error: String,
+        /// The server's error.
+        kind: ErrorKind,
+        /// The server's details; may be empty.
+        details: String,
+    },
+
+    /// No secure connection came about: a certificate was not trusted, ours was not, or there is none.
+    #[error("no TLS connection to {remote}: {text}")]
+    Tls {
+        /// The server.
+        remote: Remote,
+        /// The reason.
+        text: String,
+    },
+
+    /// A certificate, key or authority that cannot be used.
+    #[error("cannot use {} for TLS: {text}", path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        text: String,
+    },
+
+    /// A member of a cluster that cannot serve: it does not lead where the leader was asked for, or it is cut off.
+    #[error("{remote} does not serve {database}: {text}")]
+    NotServing {
+        /// The server.
+        remote: Remote,
+        /// The database.
+        database: String,
+        /// What is wrong with it.
+        text: String,
+    },
+
+    /// The server's schema is not what was written for: a table or column is missing, or of another type.
+    #[error("the schema of {database} does not fit: {text}")]
+    Schema {
+        /// The database.
+        database: String,
+        /// What is missing or different, by its name.
+        text: String,
+    },
+
+    /// The connection ended and nothing has taken its place yet; what is in the cache may be out of date.
+    #[error("the copy of {database} is out of date: {reason}")]
+    Stale {
+        /// The database.
+        database: String,
+        /// Why there is no connection.
+        reason: String,
     },
 
     /// The database has no root row.
@@ -206,6 +258,14 @@ impl Error {
             }
             Self::PermissionDenied { .. } => "run as root, or as a member of the group that owns the socket",
             Self::NotInitialized => "`ovs-vsctl --no-wait init`",
+            Self::Rpc { kind: ErrorKind::UnknownDatabase, .. } => {
+                "`ovsdb-client list-dbs` names what is there"
+            }
+            Self::Schema { .. } => "`ovsdb-client get-schema-version` tells the version that runs",
+            Self::Tls { .. } | Self::TlsFile { .. } => {
+                "`openssl x509 -text -noout -in FILE` shows a certificate"
+            }
+            Self::NotServing { .. } => "name every member of the cluster: tcp:A:6640,tcp:B:6640,tcp:C:6640",
             Self::NotApplied { .. } => {
                 "is ovs-vswitchd alive? `ovs-appctl version`; its log says what it is doing"
             }

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Error,
-    ovsdb::{Rpc, connect_error},
+    ovsdb::{Remote, Rpc, connect_error},
 };
 
 /// Where the daemons keep their pid files and sockets unless told otherwise (`OVS_RUNDIR`).
@@ -43,8 +43,9 @@ impl Unixctl {
     /// [`DEFAULT_RUNDIR`] on most hosts; reading it usually needs root.
     pub async fn vswitchd(rundir: impl AsRef<Path>) -> Result<Self, Error> {
         let pidfile = rundir.as_ref().join("ovs-vswitchd.pid");
-        let text =
-            tokio::fs::read_to_string(&pidfile).await.map_err(|error| connect_error(&pidfile, error))?;
+        let text = tokio::fs::read_to_string(&pidfile)
+            .await
+            .map_err(|error| connect_error(pidfile.clone().into(), error))?;
         let pid: u32 = text.trim().parse().map_err(|_| Error::Protocol {
             during: format!("reading {}", pidfile.display()),
             text: format!("{text:?} is no process id"),
@@ -66,12 +67,13 @@ impl Unixctl {
 
     /// Runs a command and gives what it prints. [`Error::Command`] has the daemon's text if it refuses.
     pub async fn call(&self, command: &str, arguments: &[&str]) -> Result<String, Error> {
-        let rpc = Rpc::connect(&self.socket, self.limit).await?;
+        let remote = Remote::from(self.socket.as_path());
+        let rpc = Rpc::connect(&remote, None, self.limit).await?;
         match rpc.call(command, &arguments, self.limit).await {
-            Ok(result) => serde_json::from_str(result.get())
+            Ok(result) => serde_json::from_slice(&result)
                 .map_err(|error| Error::Protocol { during: command.to_owned(), text: error.to_string() }),
-            Err(Error::Rpc { method, error }) => {
-                Err(Error::Command { command: method, message: error.trim_end().to_owned() })
+            Err(Error::Rpc { method, kind, .. }) => {
+                Err(Error::Command { command: method, message: kind.to_string().trim_end().to_owned() })
             }
             Err(error) => Err(error),
         }

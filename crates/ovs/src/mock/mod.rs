@@ -158,7 +158,7 @@ impl Vswitch for MockVswitch {
             self.settle(&mut next);
             inner.state = next;
             (self.hooks.gate)("ovs.apply", true).map_err(|reason| Error::Disconnected {
-                socket: PathBuf::from("(simulated)"),
+                remote: PathBuf::from("(simulated)").into(),
                 during: "transact".to_owned(),
                 reason,
             })?;

@@ -1,10 +1,13 @@
 //! The ten operations of a transaction (RFC 7047, section 5.2).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer};
 
-use super::{Row, value::Value};
+use super::{Row, uuid::Uuid, value::Value};
+
+/// A table's or column's name.
+pub type Name = Cow<'static, str>;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -13,28 +16,31 @@ pub enum Operation {
     /// Inserts a row. A row of a non-root table that nothing refers to at the end vanishes without an error.
     Insert {
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Columns with their values; the rest get their defaults.
         row: Row,
         /// The transaction's own name for the row.
         #[serde(rename = "uuid-name", skip_serializing_if = "Option::is_none")]
         uuid_name: Option<String>,
+        /// The identity it gets; the server chooses one otherwise. An extension of OVS (2.17 has it).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        uuid: Option<Uuid>,
     },
     /// Reads rows.
     Select {
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Which rows: all for which every condition holds, so none of them means all rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
         /// Which columns; none means all of them.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
-        columns: &'static [&'static str],
+        columns: Vec<Name>,
     },
     /// Sets columns.
     Update {
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Which rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
@@ -44,7 +50,7 @@ pub enum Operation {
     /// Changes columns in place, and so without harm to what another writer did to the rest of them.
     Mutate {
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Which rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
@@ -54,7 +60,7 @@ pub enum Operation {
     /// Deletes rows.
     Delete {
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Which rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
@@ -64,12 +70,12 @@ pub enum Operation {
         /// Milliseconds; with 0 it is a check that fails at once.
         timeout: u64,
         /// The table.
-        table: &'static str,
+        table: Name,
         /// Which rows.
         #[serde(rename = "where")]
         conditions: Vec<Condition>,
         /// Which columns are compared.
-        columns: Vec<&'static str>,
+        columns: Vec<Name>,
         /// Whether they are to become equal or different.
         until: Until,
         /// What they are compared with.
@@ -96,11 +102,11 @@ pub enum Operation {
 
 /// A condition on a row: column, function, value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Condition(&'static str, Function, Value);
+pub struct Condition(pub(super) Name, pub(super) Function, pub(super) Value);
 
 /// A change to a column: column, mutator, value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Mutation(&'static str, Mutator, Value);
+pub struct Mutation(pub(super) Name, pub(super) Mutator, pub(super) Value);
 
 /// How a [`Condition`] compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,20 +150,20 @@ pub enum Until {
 
 impl Condition {
     /// `column function value`.
-    pub fn new(column: &'static str, function: Function, value: impl Into<Value>) -> Self {
-        Self(column, function, value.into())
+    pub fn new(column: impl Into<Name>, function: Function, value: impl Into<Value>) -> Self {
+        Self(column.into(), function, value.into())
     }
 
     /// `column == value`.
-    pub fn equal(column: &'static str, value: impl Into<Value>) -> Self {
+    pub fn equal(column: impl Into<Name>, value: impl Into<Value>) -> Self {
         Self::new(column, Function::Equal, value)
     }
 }
 
 impl Mutation {
     /// `column mutator value`.
-    pub fn new(column: &'static str, mutator: Mutator, value: impl Into<Value>) -> Self {
-        Self(column, mutator, value.into())
+    pub fn new(column: impl Into<Name>, mutator: Mutator, value: impl Into<Value>) -> Self {
+        Self(column.into(), mutator, value.into())
     }
 }
 
@@ -232,9 +238,9 @@ mod tests {
         assert_eq!(
             wire(&Operation::Wait {
                 timeout: 2000,
-                table: "Open_vSwitch",
+                table: "Open_vSwitch".into(),
                 conditions: vec![Condition::new("cur_cfg", Function::Less, 7)],
-                columns: vec!["cur_cfg"],
+                columns: vec!["cur_cfg".into()],
                 until: Until::Equal,
                 rows: vec![],
             }),
@@ -242,7 +248,7 @@ mod tests {
         );
         assert_eq!(
             wire(&Operation::Mutate {
-                table: "Bridge",
+                table: "Bridge".into(),
                 conditions: vec![Condition::equal("_uuid", uuid)],
                 mutations: vec![Mutation::new(
                     "ports",

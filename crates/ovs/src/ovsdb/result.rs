@@ -78,8 +78,36 @@ error_kinds! {
     Canceled = "canceled",
     /// The role may not do this (an extension of OVS).
     PermissionError = "permission error",
-    /// The request is not in the protocol's form.
+    /// The request is not in the protocol's form, or names a table that is not there.
     SyntaxError = "syntax error",
+    /// No such column (OVS's reading of a syntax error).
+    UnknownColumn = "unknown column",
+    /// No such method of the protocol, or an older server.
+    UnknownMethod = "unknown method",
+    /// A row was to be given the identity of another (an extension of OVS).
+    DuplicateUuid = "duplicate uuid",
+    /// A monitor of that name is there already.
+    DuplicateMonitorId = "duplicate monitor ID",
+    /// A call with that id is in flight already.
+    DuplicateRequestId = "duplicate request ID",
+    /// No monitor of that name.
+    UnknownMonitor = "unknown monitor",
+    /// No monitor of that name whose conditions could be changed.
+    UnknownMonitorSession = "unknown monitor session",
+    /// A map or set that has a key twice.
+    OvsdbError = "ovsdb error",
+    /// The database is being closed, or its schema converted.
+    DatabaseNotAvailable = "database not available",
+    /// The cluster could not agree to it.
+    ClusterError = "cluster error",
+    /// This server does not lead the cluster.
+    NotLeader = "not leader",
+    /// What the server has on disk does not fit together.
+    InconsistentData = "inconsistent data",
+    /// A table or column that may not be touched.
+    NotAllowed = "not allowed",
+    /// A fault of the server's.
+    InternalError = "internal error",
 }
 
 #[derive(Deserialize)]
@@ -93,13 +121,33 @@ struct Wire {
     rows: Vec<Row>,
 }
 
+/// A refusal's error and its details. It may be a text, or an object (RFC 7047, section 3.1, `<error>`).
+pub(super) fn refusal(json: &[u8]) -> (ErrorKind, String) {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Refusal {
+        Text(String),
+        Object { error: String, details: Option<String>, syntax: Option<String> },
+    }
+    match serde_json::from_slice(json) {
+        Ok(Refusal::Text(text)) => (text.as_str().into(), String::new()),
+        Ok(Refusal::Object { error, details, syntax }) => {
+            let syntax = syntax.map(|syntax| format!("at {syntax}"));
+            let parts: Vec<_> = [details, syntax].into_iter().flatten().collect();
+            (error.as_str().into(), parts.join(", "))
+        }
+        Err(_) => (ErrorKind::Other(String::from_utf8_lossy(json).into_owned()), String::new()),
+    }
+}
+
 /// Reads the result array of a transaction.
 ///
 /// The array is as long as the operations, with `null` after a failed one; or one longer, and then the last
 /// element is the commit's error.
-pub(super) fn read(operations: &[Operation], json: &str) -> Result<Vec<OperationResult>, Error> {
+pub(super) fn read(operations: &[Operation], json: &[u8]) -> Result<Vec<OperationResult>, Error> {
     let protocol = |text: String| Error::Protocol { during: "transact".to_owned(), text };
-    let wire: Vec<Option<Wire>> = serde_json::from_str(json).map_err(|error| protocol(error.to_string()))?;
+    let wire: Vec<Option<Wire>> =
+        serde_json::from_slice(json).map_err(|error| protocol(error.to_string()))?;
     let length = wire.len();
     let mut results = Vec::with_capacity(length);
     for (index, result) in wire.into_iter().enumerate() {
@@ -140,16 +188,17 @@ mod tests {
 
     #[test]
     fn an_operations_error_has_its_index_and_the_nulls_after_it_are_none() {
-        let error = read(&two()[1..], r#"[{"error":"aborted","details":"as asked"}]"#).unwrap_err();
+        let error =
+            read(&two()[1..], r#"[{"error":"aborted","details":"as asked"}]"#.as_bytes()).unwrap_err();
         assert_eq!(error.to_string(), "OVSDB refused operation 0 (abort): aborted: as asked");
-        let error = read(&two(), r#"[{"error":"timed out","details":""},null]"#).unwrap_err();
+        let error = read(&two(), r#"[{"error":"timed out","details":""},null]"#.as_bytes()).unwrap_err();
         assert!(matches!(error, Error::Op { index: 0, kind: ErrorKind::TimedOut, .. }), "{error:?}");
     }
 
     #[test]
     fn one_result_too_many_is_the_commits_error() {
-        let error =
-            read(&two(), r#"[{},{},{"error":"constraint violation","details":"index"}]"#).unwrap_err();
+        let error = read(&two(), r#"[{},{},{"error":"constraint violation","details":"index"}]"#.as_bytes())
+            .unwrap_err();
         assert!(
             matches!(&error, Error::Commit { kind: ErrorKind::ConstraintViolation, details } if details == "index")
         );
@@ -157,15 +206,23 @@ mod tests {
 
     #[test]
     fn an_error_outside_the_rfc_keeps_its_text() {
-        let error = read(&two(), r#"[{},{"error":"unknown column","details":"x"}]"#).unwrap_err();
-        assert!(matches!(&error, Error::Op { kind: ErrorKind::Other(text), .. } if text == "unknown column"));
+        let error = read(&two(), r#"[{},{"error":"something else","details":"x"}]"#.as_bytes()).unwrap_err();
+        assert!(matches!(&error, Error::Op { kind: ErrorKind::Other(text), .. } if text == "something else"));
     }
 
     #[test]
     fn results_that_do_not_fit_the_operations_are_refused() {
         for json in ["[]", "[{}]", "[{},null]", "[{},{},{}]", "{}", "null"] {
-            assert!(matches!(read(&two(), json), Err(Error::Protocol { .. })), "{json} was taken");
+            assert!(matches!(read(&two(), json.as_bytes()), Err(Error::Protocol { .. })), "{json} was taken");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_text_or_an_object() {
+        assert_eq!(refusal(br#""unknown method""#), (ErrorKind::UnknownMethod, String::new()));
+        let object = br#"{"error":"unknown database","details":"x","syntax":"[1]"}"#;
+        assert_eq!(refusal(object), (ErrorKind::UnknownDatabase, "x, at [1]".to_owned()));
+        assert_eq!(refusal(b"[7]"), (ErrorKind::Other("[7]".to_owned()), String::new()));
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Row {
         self
     }
 
+    /// Sets a column.
+    pub fn set(&mut self, column: &str, value: impl Into<Value>) {
+        self.0.insert(column.to_owned(), value.into());
+    }
+
     /// The row without the columns that nobody has set and without those named.
     #[must_use]
     pub fn set_columns(&self, without: &[&str]) -> Self {

@@ -1,343 +1,404 @@
-//! Calls: a method, its parameters, a time limit.
+//! A connection: calls with a time limit, the server's echo, notifications in the order of the wire.
+//!
+//! ```text
+//!   call ──► queue ──► writer task ──► socket ──► reader task ──┬─► the call's end (by id)
+//!                          ▲                                    ├─► the monitor's or lock's sink
+//!                          └──────────── answer to echo ◄───────┘
+//! ```
+//!
+//! One task reads, and does with a message what is to be done before it looks at the next: an update has reached
+//! its cache when a later reply ends its call. Another writes, because a reader that waited for room in the socket
+//! to answer an echo could wait for ever: ovsdb-server stops reading from a client that does not read.
+//!
+//! There is no reconnection here ([`Client`](super::Client) does that): a lost connection ends every call in flight
+//! with [`Error::Disconnected`], and the caller alone knows what may be repeated.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use jsonrpsee_core::{
-    client::{Client, ClientBuilder, ClientT, Error as ClientError},
-    traits::ToRpcParams,
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::UnixStream,
+    sync::{mpsc, oneshot, watch},
+    task::AbortHandle,
 };
-use serde::{
-    Serialize,
-    ser::{SerializeSeq, Serializer},
-};
-use serde_json::value::{RawValue, to_raw_value};
-use tokio::net::UnixStream;
 
 use super::{
+    calls::{Calls, End, Failure, Outcome},
+    frame::{Frame, Splitter},
+    json::Cursor,
+    message::Message,
+    remote::Remote,
     result::{self, OperationResult},
-    transport::{self, TransportError},
+    stream::Stream,
+    tls::Tls,
     txn::Transaction,
 };
 use crate::Error;
 
-/// jsonrpsee's own limit on a call. Ours are shorter and per call; this one only has to be out of their way.
-const NEVER: Duration = Duration::from_hours(24);
+/// Messages longer than this are taken apart on a thread that may block, in bytes. Others take microseconds.
+const LONG: usize = 1 << 20;
+
+/// What a notification is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Topic {
+    Monitor(String),
+    Lock(String),
+}
+
+/// Who is told what the server says of a topic. An error ends the connection.
+pub(super) trait Sink: Send + Sync {
+    fn notify(&self, method: &str, params: &[u8]) -> Result<(), String>;
+
+    /// The connection has ended.
+    fn ended(&self, reason: &str);
+}
 
 /// A connection to an OVSDB server.
 ///
 /// Any number of calls can be in flight; each ends by its reply, by its limit or by the end of the connection.
 /// Dropping it closes the connection.
-#[derive(Debug)]
 pub struct Rpc {
-    client: Client,
-    socket: PathBuf,
+    shared: Arc<Shared>,
+    reader: AbortHandle,
+}
+
+struct Shared {
+    remote: Remote,
+    out: mpsc::UnboundedSender<Vec<u8>>,
+    calls: Calls,
+    sinks: Mutex<HashMap<Topic, Arc<dyn Sink>>>,
+    open: watch::Sender<bool>,
+}
+
+/// A call on its way. Dropped before its end, it tells the server that nobody waits for it any more.
+struct InFlight<'a> {
+    shared: &'a Shared,
+    id: u64,
 }
 
 impl Rpc {
-    /// Connects to the Unix socket of a server. Needs write permission on the socket.
-    pub async fn connect(socket: &Path, limit: Duration) -> Result<Self, Error> {
-        match tokio::time::timeout(limit, UnixStream::connect(socket)).await {
-            Ok(Ok(stream)) => Ok(Self::over(stream, socket)),
-            Ok(Err(source)) => Err(connect_error(socket, source)),
-            Err(_) => Err(Error::Timeout { socket: socket.to_owned(), during: "connect".to_owned(), limit }),
-        }
+    /// Connects to a server. Needs write permission on a Unix socket, and `tls` for an `ssl:` remote.
+    pub async fn connect(remote: &Remote, tls: Option<&Tls>, limit: Duration) -> Result<Self, Error> {
+        Ok(Self::start(Stream::connect(remote, tls, limit).await?, remote.clone()))
     }
 
-    /// Takes over a connected stream; `socket` is its name in errors. Has to be called within a tokio runtime.
-    pub fn over(stream: UnixStream, socket: &Path) -> Self {
-        let (sender, receiver) = transport::split(stream);
-        let client = ClientBuilder::default().request_timeout(NEVER).build_with_tokio(sender, receiver);
-        Self { client, socket: socket.to_owned() }
+    /// Takes over a connected socket; `remote` is its name in errors. Has to be called within a tokio runtime.
+    pub fn over(stream: UnixStream, remote: Remote) -> Self {
+        Self::start(Stream::unix(stream), remote)
+    }
+
+    fn start(stream: Stream, remote: Remote) -> Self {
+        let (out, queue) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            remote,
+            out,
+            calls: Calls::default(),
+            sinks: Mutex::default(),
+            open: watch::Sender::new(true),
+        });
+        tokio::spawn(write(stream.output, queue, shared.open.subscribe()));
+        let reader = tokio::spawn(read(stream.input, shared.clone())).abort_handle();
+        Self { shared, reader }
+    }
+
+    /// Whom it is connected to.
+    pub fn remote(&self) -> &Remote {
+        &self.shared.remote
     }
 
     /// Whether the connection still stands, as far as is known.
     pub fn is_connected(&self) -> bool {
-        self.client.is_connected()
+        *self.shared.open.borrow()
+    }
+
+    /// Waits for the end of the connection, and gives its reason.
+    pub async fn closed(&self) -> String {
+        // The sender is in what is held here, so it cannot go away.
+        let _ = self.shared.open.subscribe().wait_for(|open| !open).await;
+        self.shared.calls.ended().map(|end| end.reason).unwrap_or_default()
+    }
+
+    /// Closes the connection. The calls in flight end with [`Error::Disconnected`] and this reason.
+    pub fn close(&self, reason: &str) {
+        self.reader.abort();
+        self.shared.end(&End::lost(reason));
     }
 
     /// Calls a method and gives the result as JSON. `params` must serialize to an array: the server drops the
     /// connection on anything else.
-    pub async fn call(
-        &self,
-        method: &str,
-        params: &impl Serialize,
-        limit: Duration,
-    ) -> Result<Box<RawValue>, Error> {
-        let params = to_raw_value(params)
-            .map_err(|error| Error::Protocol { during: method.to_owned(), text: error.to_string() })?;
-        if !params.get().starts_with('[') {
-            let text = "parameters have to be an array".to_owned();
-            return Err(Error::Protocol { during: method.to_owned(), text });
-        }
-        match tokio::time::timeout(limit, self.client.request(method, Params(params))).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(self.call_error(method, error)),
-            Err(_) => Err(Error::Timeout { socket: self.socket.clone(), during: method.to_owned(), limit }),
-        }
+    pub async fn call(&self, method: &str, params: &impl Serialize, limit: Duration) -> Result<Bytes, Error> {
+        self.call_then(method, params, limit, Ok).await
     }
 
     /// Runs a transaction; gives one result an operation.
     pub async fn transact(&self, txn: &Transaction, limit: Duration) -> Result<Vec<OperationResult>, Error> {
-        let reply = self.call("transact", &TransactParams(txn), limit).await?;
-        result::read(txn.operations(), reply.get())
+        let reply = self.call("transact", txn, limit).await?;
+        result::read(txn.operations(), &reply)
     }
 
-    fn call_error(&self, method: &str, error: ClientError) -> Error {
-        let protocol = |text: String| Error::Protocol { during: method.to_owned(), text };
-        let disconnected = |reason: String| Error::Disconnected {
-            socket: self.socket.clone(),
-            during: method.to_owned(),
-            reason,
+    /// Asks whether the server is there (RFC 7047, section 4.1.11).
+    pub async fn echo(&self, limit: Duration) -> Result<(), Error> {
+        self.call("echo", &[(); 0], limit).await.map(|_| ())
+    }
+
+    /// Calls a method and does something with the result before any later message is looked at. What that finds
+    /// wrong ends the connection.
+    pub(super) async fn call_then<T: Send + 'static>(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        limit: Duration,
+        then: impl FnOnce(Bytes) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel::<Result<T, Failure>>();
+        let shared = Arc::downgrade(&self.shared);
+        let completion = move |outcome: Outcome| {
+            let result = outcome.and_then(|result| {
+                then(result).map_err(|reason| {
+                    let end = End::breach(reason);
+                    if let Some(shared) = shared.upgrade() {
+                        shared.calls.end(&end);
+                    }
+                    Failure::Ended(end)
+                })
+            });
+            // Whoever called may have stopped waiting.
+            let _ = sender.send(result);
         };
-        match error {
-            ClientError::Call(error) => {
-                let text =
-                    error.data().map_or_else(|| error.message().to_owned(), |data| data.get().to_owned());
-                let error = serde_json::from_str(&text).unwrap_or(text);
-                Error::Rpc { method: method.to_owned(), error }
+        let id = self.start_call(method, params, Box::new(completion))?;
+        let in_flight = InFlight { shared: &self.shared, id };
+        let outcome = tokio::time::timeout(limit, receiver).await;
+        drop(in_flight);
+        match outcome {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(failure))) => Err(self.error(method, failure)),
+            Ok(Err(_)) => Err(self.error(method, Failure::Ended(End::lost("the connection is closed")))),
+            Err(_) => {
+                Err(Error::Timeout { remote: self.shared.remote.clone(), during: method.to_owned(), limit })
             }
-            ClientError::RestartNeeded(error) => match &*error {
-                ClientError::Transport(error) => match error.downcast_ref() {
-                    Some(TransportError::Frame(error)) => protocol(error.to_string()),
-                    Some(TransportError::Message(text)) => protocol(text.clone()),
-                    _ => disconnected(error.to_string()),
-                },
-                error => disconnected(error.to_string()),
+        }
+    }
+
+    /// Calls a method without waiting for its end.
+    pub(super) fn send(&self, method: &str, params: &impl Serialize) -> Result<(), Error> {
+        self.start_call(method, params, Box::new(|_| {})).map(|_| ())
+    }
+
+    /// Has a sink told of a topic, until it is taken back or the connection ends.
+    pub(super) fn subscribe(&self, topic: Topic, sink: Arc<dyn Sink>) {
+        self.shared.sinks().insert(topic, sink);
+    }
+
+    pub(super) fn unsubscribe(&self, topic: &Topic) {
+        self.shared.sinks().remove(topic);
+    }
+
+    fn start_call(
+        &self,
+        method: &str,
+        params: &impl Serialize,
+        completion: Box<dyn FnOnce(Outcome) + Send>,
+    ) -> Result<u64, Error> {
+        let mut text = message(method, params)?;
+        let closed = || End::lost("the connection is closed");
+        let ended = |end| self.error(method, Failure::Ended(end));
+        let id = self.shared.calls.begin(completion).map_err(ended)?;
+        text.extend_from_slice(id.to_string().as_bytes());
+        text.push(b'}');
+        self.shared.out.send(text).map_err(|_| ended(closed()))?;
+        Ok(id)
+    }
+
+    fn error(&self, method: &str, failure: Failure) -> Error {
+        let method = method.to_owned();
+        match failure {
+            Failure::Refused(error) => {
+                let (kind, details) = result::refusal(&error);
+                Error::Rpc { method, kind, details }
+            }
+            Failure::Ended(End { reason, protocol: true }) => {
+                Error::Protocol { during: method, text: reason }
+            }
+            Failure::Ended(End { reason, .. }) => {
+                Error::Disconnected { remote: self.shared.remote.clone(), during: method, reason }
+            }
+        }
+    }
+}
+
+/// A call without its id, which comes last.
+fn message(method: &str, params: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let protocol = |text: String| Error::Protocol { during: method.to_owned(), text };
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(b"{\"method\":");
+    serde_json::to_writer(&mut text, method).map_err(|error| protocol(error.to_string()))?;
+    text.extend_from_slice(b",\"params\":");
+    let begin = text.len();
+    serde_json::to_writer(&mut text, params).map_err(|error| protocol(error.to_string()))?;
+    if text.get(begin) != Some(&b'[') {
+        return Err(protocol("parameters have to be an array".to_owned()));
+    }
+    text.extend_from_slice(b",\"id\":");
+    Ok(text)
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc")
+            .field("remote", &self.shared.remote)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Rpc {
+    fn drop(&mut self) {
+        self.close("closed by us");
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if self.shared.calls.forget(self.id) {
+            // RFC 7047, section 4.1.4. It is about transactions; for others the server passes over it.
+            let cancel = format!(r#"{{"method":"cancel","params":[{}],"id":null}}"#, self.id);
+            let _ = self.shared.out.send(cancel.into_bytes());
+        }
+    }
+}
+
+impl Shared {
+    fn sinks(&self) -> std::sync::MutexGuard<'_, HashMap<Topic, Arc<dyn Sink>>> {
+        self.sinks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, end: &End) {
+        self.calls.end(end);
+        self.open.send_replace(false);
+        let sinks: Vec<_> = self.sinks().drain().collect();
+        for (_, sink) in sinks {
+            sink.ended(&end.reason);
+        }
+    }
+
+    /// Does what a message asks for. An error is the end of the connection.
+    fn take(&self, frame: &Frame) -> Result<(), End> {
+        let message = Message::read(frame)
+            .map_err(|error| End::breach(format!("a message is not JSON-RPC: {error}")))?;
+        match message {
+            Message::Reply { id, result } => {
+                let outcome = result.map_err(Failure::Refused);
+                if !id.is_some_and(|id| self.calls.complete(id, outcome)) {
+                    tracing::debug!(?id, "a reply to no call of ours");
+                }
+                // A call's end may have found its reply to be none.
+                self.calls.ended().map_or(Ok(()), Err)
+            }
+            Message::Call { id, method, params } => {
+                self.answer(&method, &id, &params);
+                Ok(())
+            }
+            Message::Notification { method, params } => self.notify(&method, &params),
+        }
+    }
+
+    /// Answers a call of the server's; it has none but `echo` (RFC 7047, section 4.1.11).
+    fn answer(&self, method: &str, id: &[u8], params: &[u8]) {
+        let (before, content, after): (_, &[u8], _) = if method == "echo" {
+            (r#","result":"#, params, r#","error":null}"#)
+        } else {
+            (r#","result":null,"error":"#, br#""unknown method""#, "}")
+        };
+        let parts = [br#"{"id":"#, id, before.as_bytes(), content, after.as_bytes()];
+        let _ = self.out.send(parts.concat());
+    }
+
+    fn notify(&self, method: &str, params: &[u8]) -> Result<(), End> {
+        let topic = match method {
+            "update" | "update2" | "update3" | "monitor_canceled" => Topic::Monitor,
+            "locked" | "stolen" => Topic::Lock,
+            _ => {
+                tracing::debug!(%method, "a notification that is not the protocol's");
+                return Ok(());
+            }
+        };
+        let mut cursor = Cursor::new(params);
+        let breach = |error| End::breach(format!("a {method} notification is malformed: {error}"));
+        cursor.expect(b'[').map_err(breach)?;
+        // A name of ours is text; anything else is none of ours.
+        let name = if cursor.peek() == b'"' { cursor.string().map_err(breach)? } else { "".into() };
+        let topic = topic(name.into_owned());
+        let Some(sink) = self.sinks().get(&topic).cloned() else {
+            tracing::debug!(%method, ?topic, "a notification nobody asked for");
+            return Ok(());
+        };
+        sink.notify(method, params).map_err(End::breach)
+    }
+}
+
+async fn read(mut input: Box<dyn AsyncRead + Send + Unpin>, shared: Arc<Shared>) {
+    let end = read_until_the_end(&mut *input, &shared).await;
+    tracing::debug!(remote = %shared.remote, reason = end.reason, "a connection ended");
+    shared.end(&end);
+}
+
+async fn read_until_the_end(input: &mut (dyn AsyncRead + Send + Unpin), shared: &Arc<Shared>) -> End {
+    let mut splitter = Splitter::default();
+    loop {
+        let frame = match splitter.frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => match input.read_buf(splitter.space()).await {
+                Ok(0) => return End::lost("the server closed the connection"),
+                Ok(_) => continue,
+                Err(error) => return End::lost(error.to_string()),
             },
-            ClientError::Transport(error) => disconnected(error.to_string()),
-            ClientError::ServiceDisconnect => disconnected("the connection is closed".to_owned()),
-            error => protocol(error.to_string()),
+            Err(error) => return End::breach(error.to_string()),
+        };
+        let taken = if frame.text.len() < LONG {
+            shared.take(&frame)
+        } else {
+            let shared = shared.clone();
+            let taken = tokio::task::spawn_blocking(move || shared.take(&frame)).await;
+            taken.unwrap_or_else(|_| Err(End::lost("the runtime is shutting down")))
+        };
+        if let Err(end) = taken {
+            return end;
         }
     }
 }
 
-/// Tells a socket that nobody serves from one that this user may not use.
-pub(crate) fn connect_error(socket: &Path, source: io::Error) -> Error {
-    let socket = socket.to_owned();
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => Error::PermissionDenied { socket, source },
-        _ => Error::Connect { socket, source },
-    }
-}
-
-/// Parameters that are JSON already.
-struct Params(Box<RawValue>);
-
-impl ToRpcParams for Params {
-    fn to_rpc_params(self) -> Result<Option<Box<RawValue>>, serde_json::Error> {
-        Ok(Some(self.0))
-    }
-}
-
-/// The database's name and the operations, in one array.
-struct TransactParams<'a>(&'a Transaction);
-
-impl Serialize for TransactParams<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let operations = self.0.operations();
-        let mut array = serializer.serialize_seq(Some(1 + operations.len()))?;
-        array.serialize_element(self.0.database())?;
-        for operation in operations {
-            array.serialize_element(operation)?;
+/// Writes what is queued, as much of it at once as there is, until the connection has ended.
+async fn write(
+    mut output: Box<dyn AsyncWrite + Send + Unpin>,
+    mut queue: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut open: watch::Receiver<bool>,
+) {
+    let writing = async {
+        while let Some(mut message) = queue.recv().await {
+            while let Ok(more) = queue.try_recv() {
+                message.extend_from_slice(&more);
+            }
+            output.write_all(&message).await?;
+            output.flush().await?;
         }
-        array.end()
+        std::io::Result::Ok(())
+    };
+    tokio::select! {
+        Err(error) = writing => {
+            // The reader meets the end of the connection too, and may find there what the server had to say.
+            tracing::debug!(%error, "writing to OVSDB failed");
+        }
+        _ = open.wait_for(|open| !open) => {}
+        else => {}
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-    use crate::ovsdb::frame::Splitter;
-
-    const LIMIT: Duration = Duration::from_secs(10);
-
-    /// The server's end of a connection, played by the test.
-    struct Server {
-        stream: UnixStream,
-        splitter: Splitter,
-    }
-
-    impl Server {
-        async fn read(&mut self) -> serde_json::Value {
-            loop {
-                if let Some(frame) = self.splitter.pop() {
-                    return serde_json::from_slice(&frame).unwrap();
-                }
-                let mut chunk = [0; 4096];
-                let read = tokio::time::timeout(LIMIT, self.stream.read(&mut chunk)).await;
-                let length = read.expect("the client says nothing").unwrap();
-                assert_ne!(length, 0, "the client hung up");
-                self.splitter.feed(&chunk[..length]).unwrap();
-            }
-        }
-
-        async fn say(&mut self, text: &str) {
-            self.stream.write_all(text.as_bytes()).await.unwrap();
-        }
-    }
-
-    fn pair() -> (Rpc, Server) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let server = Server { stream: theirs, splitter: Splitter::default() };
-        (Rpc::over(ours, Path::new("db.sock")), server)
-    }
-
-    #[tokio::test]
-    async fn a_call_has_the_members_of_json_rpc_1_and_no_other() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            let call = server.read().await;
-            let members: Vec<_> = call.as_object().unwrap().keys().cloned().collect();
-            assert_eq!(members, ["id", "method", "params"]);
-            server.say(&format!(r#"{{"id":{},"result":["Open_vSwitch"],"error":null}}"#, call["id"])).await;
-        };
-        let (result, ()) = tokio::join!(rpc.call("list_dbs", &[(); 0], LIMIT), serve);
-        assert_eq!(result.unwrap().get(), r#"["Open_vSwitch"]"#);
-    }
-
-    #[tokio::test]
-    async fn an_echo_of_the_server_is_answered_also_while_a_call_waits() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            let call = server.read().await;
-            server.say(r#"{"id":"echo","method":"echo","params":["a",{"b":1}]}"#).await;
-            let answer = server.read().await;
-            assert_eq!(answer, serde_json::json!({"id": "echo", "result": ["a", {"b": 1}], "error": null}));
-            server.say(&format!(r#"{{"id":{},"result":[]}}"#, call["id"])).await;
-        };
-        let (result, ()) = tokio::join!(rpc.call("list_dbs", &[(); 0], LIMIT), serve);
-        assert_eq!(result.unwrap().get(), "[]");
-    }
-
-    #[tokio::test]
-    async fn replies_may_come_coalesced_and_out_of_order() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            let first = server.read().await;
-            let second = server.read().await;
-            let replies = [(&second, "second"), (&first, "first")].map(|(call, text)| {
-                format!(r#"{{"id":{},"result":["{text}}}{{\""],"error":null}}"#, call["id"])
-            });
-            server.say(&replies.concat()).await;
-        };
-        let calls = async { tokio::join!(rpc.call("a", &[(); 0], LIMIT), rpc.call("b", &[(); 0], LIMIT)) };
-        let ((first, second), ()) = tokio::join!(calls, serve);
-        assert_eq!(first.unwrap().get(), r#"["first}{\""]"#);
-        assert_eq!(second.unwrap().get(), r#"["second}{\""]"#);
-    }
-
-    #[tokio::test]
-    async fn replies_to_no_call_and_notifications_nobody_asked_for_do_no_harm() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            let call = server.read().await;
-            let id = &call["id"];
-            server.say(r#"{"id":4711,"result":[]}{"id":null,"result":[]}{"id":"x","error":"e"}"#).await;
-            server.say(r#"{"id":null,"method":"update","params":[null,{}]}"#).await;
-            server.say(&format!(r#"{{"id":{id},"result":1}}{{"id":{id},"result":2}}"#)).await;
-            let call = server.read().await;
-            server.say(&format!(r#"{{"id":{},"result":3}}"#, call["id"])).await;
-        };
-        let calls = async {
-            (rpc.call("a", &[(); 0], LIMIT).await.unwrap(), rpc.call("b", &[(); 0], LIMIT).await.unwrap())
-        };
-        let ((first, second), ()) = tokio::join!(calls, serve);
-        assert_eq!((first.get(), second.get()), ("1", "3"));
-    }
-
-    #[tokio::test]
-    async fn an_error_is_taken_as_text_and_as_an_object() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            let call = server.read().await;
-            server.say(&format!(r#"{{"id":{},"error":"unknown method"}}"#, call["id"])).await;
-            let call = server.read().await;
-            let error = r#"{"error":"unknown database","details":"x"}"#;
-            server.say(&format!(r#"{{"id":{},"result":null,"error":{error}}}"#, call["id"])).await;
-        };
-        let calls = async { (rpc.call("a", &[(); 0], LIMIT).await, rpc.call("b", &[(); 0], LIMIT).await) };
-        let ((first, second), ()) = tokio::join!(calls, serve);
-        assert_eq!(first.unwrap_err().to_string(), "the server refused a: unknown method");
-        assert_eq!(
-            second.unwrap_err().to_string(),
-            r#"the server refused b: {"error":"unknown database","details":"x"}"#
-        );
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_ends_leaves_the_outcome_unknown() {
-        let (rpc, mut server) = pair();
-        let serve = async move {
-            server.read().await;
-            drop(server);
-        };
-        let (result, ()) = tokio::join!(rpc.call("transact", &[(); 0], LIMIT), serve);
-        let error = result.unwrap_err();
-        assert!(error.outcome_unknown(), "{error:?}");
-        assert_eq!(
-            error.to_string(),
-            "lost the connection to db.sock during transact: the server closed the connection"
-        );
-        assert!(!rpc.is_connected());
-        let again = rpc.call("transact", &[(); 0], LIMIT).await.unwrap_err();
-        assert!(matches!(again, Error::Disconnected { .. }), "{again:?}");
-    }
-
-    #[tokio::test]
-    async fn a_late_reply_harms_no_later_call() {
-        let (rpc, mut server) = pair();
-        let short = rpc.call("slow", &[(); 0], Duration::from_millis(20)).await.unwrap_err();
-        assert!(matches!(short, Error::Timeout { .. }), "{short:?}");
-        let serve = async {
-            let (slow, quick) = (server.read().await, server.read().await);
-            server
-                .say(&format!(r#"{{"id":{},"result":1}}{{"id":{},"result":2}}"#, slow["id"], quick["id"]))
-                .await;
-        };
-        let (result, ()) = tokio::join!(rpc.call("quick", &[(); 0], LIMIT), serve);
-        assert_eq!(result.unwrap().get(), "2");
-    }
-
-    #[tokio::test]
-    async fn garbage_is_named_as_such() {
-        let (rpc, mut server) = pair();
-        let serve = async {
-            server.read().await;
-            server.say("HTTP/1.1 400 Bad Request\r\n").await;
-        };
-        let (result, ()) = tokio::join!(rpc.call("list_dbs", &[(); 0], LIMIT), serve);
-        assert_eq!(
-            result.unwrap_err().to_string(),
-            "unexpected answer to list_dbs: byte 0x48 where a JSON object should begin"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_missing_socket_is_named() {
-        let error = Rpc::connect(Path::new("/nonexistent/db.sock"), LIMIT).await.unwrap_err();
-        assert!(matches!(error, Error::Connect { .. }), "{error:?}");
-        assert_eq!(error.to_string(), "cannot connect to /nonexistent/db.sock");
-    }
-
-    #[test]
-    fn a_socket_one_may_not_use_is_told_from_one_nobody_serves() {
-        let error = connect_error(Path::new("db.sock"), io::ErrorKind::PermissionDenied.into());
-        assert!(matches!(error, Error::PermissionDenied { .. }), "{error:?}");
-        assert_eq!(error.to_string(), "no permission to connect to db.sock");
-        let error = connect_error(Path::new("db.sock"), io::ErrorKind::ConnectionRefused.into());
-        assert!(matches!(error, Error::Connect { .. }), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn parameters_that_are_no_array_are_never_sent() {
-        let (rpc, _server) = pair();
-        let error = rpc.call("list_dbs", &serde_json::json!({}), LIMIT).await.unwrap_err();
-        assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
-    }
-}
+mod tests;

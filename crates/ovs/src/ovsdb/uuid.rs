@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A row's identity.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub(super) u128);
 
 /// Text that is no UUID.
@@ -17,20 +17,37 @@ impl FromStr for Uuid {
     type Err = NoUuid;
 
     fn from_str(text: &str) -> Result<Self, NoUuid> {
-        let bytes = text.as_bytes();
-        let mut number = 0;
+        let invalid = || NoUuid(text.to_owned());
+        let bytes: &[u8; 36] = text.as_bytes().try_into().map_err(|_| invalid())?;
+        // Digits are combined without a branch each, and judged together: a snapshot has a UUID in every row.
+        let (mut number, mut digits) = (0_u128, 0_u8);
         for (at, &byte) in bytes.iter().enumerate() {
-            match ((byte as char).to_digit(16), at) {
-                (None, 8 | 13 | 18 | 23) if byte == b'-' => {}
-                (Some(digit), 0..=7 | 9..=12 | 14..=17 | 19..=22 | 24..=35) => {
-                    number = number << 4 | u128::from(digit);
-                }
-                _ => return Err(NoUuid(text.to_owned())),
+            if matches!(at, 8 | 13 | 18 | 23) {
+                digits |= if byte == b'-' { 0 } else { NO_DIGIT };
+            } else {
+                let digit = DIGITS[usize::from(byte)];
+                digits |= digit;
+                number = number << 4 | u128::from(digit & 0xf);
             }
         }
-        if bytes.len() == 36 { Ok(Self(number)) } else { Err(NoUuid(text.to_owned())) }
+        if digits & NO_DIGIT == 0 { Ok(Self(number)) } else { Err(invalid()) }
     }
 }
+
+/// Set in [`DIGITS`] for a byte that is no hexadecimal digit.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each byte as a hexadecimal digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        digits[b"0123456789ABCDEF"[value as usize] as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 impl fmt::Display for Uuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

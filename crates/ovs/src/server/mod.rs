@@ -16,15 +16,11 @@ mod view;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
 use tracing::Instrument;
 
 use self::{
@@ -33,7 +29,10 @@ use self::{
 };
 use crate::{
     Applied, BridgeName, Change, Error, InterfaceFailure, Observation, Vswitch,
-    ovsdb::{Condition, ErrorKind, Function, Operation, OperationResult, Rpc, Transaction, Until, Uuid},
+    ovsdb::{
+        Client, Condition, ErrorKind, Function, Operation, OperationResult, Options, Remote, Transaction,
+        Until, Uuid,
+    },
 };
 
 /// Where ovsdb-server listens unless told otherwise (`ovs-vsctl --db`, ovs-vsctl(8)).
@@ -74,7 +73,7 @@ pub struct Limits {
 pub struct Ovsdb {
     socket: PathBuf,
     limits: Limits,
-    rpc: Mutex<Option<Arc<Rpc>>>,
+    client: Client,
     writes: AtomicU64,
 }
 
@@ -95,7 +94,7 @@ impl Ovsdb {
         Self {
             socket: socket.as_ref().to_owned(),
             limits: Limits::default(),
-            rpc: Mutex::new(None),
+            client: client(socket.as_ref(), Limits::default()),
             writes: AtomicU64::new(0),
         }
     }
@@ -104,6 +103,7 @@ impl Ovsdb {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self.client = client(&self.socket, limits);
         self
     }
 
@@ -117,18 +117,9 @@ impl Ovsdb {
         Ok(self.view().await?.bridges.into_iter().map(|bridge| bridge.name).collect())
     }
 
-    async fn rpc(&self) -> Result<Arc<Rpc>, Error> {
-        let mut slot = self.rpc.lock().await;
-        match &*slot {
-            Some(rpc) if rpc.is_connected() => Ok(rpc.clone()),
-            _ => {
-                let span =
-                    tracing::debug_span!("ovsdb.connect", waits_for = "ovs", socket = %self.socket.display());
-                let rpc = Arc::new(Rpc::connect(&self.socket, self.limits.call).instrument(span).await?);
-                *slot = Some(rpc.clone());
-                Ok(rpc)
-            }
-        }
+    /// The connection's other uses: replicas, schemas, databases that are not Open vSwitch's.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     async fn view(&self) -> Result<View, Error> {
@@ -144,7 +135,8 @@ impl Ovsdb {
     }
 
     async fn transact(&self, txn: &Transaction, limit: Duration) -> Result<Vec<OperationResult>, Error> {
-        let rpc = self.rpc().await?;
+        // Connected first, so that what is counted was sent, and the spans are one after the other.
+        let rpc = self.client.connection().await?;
         let write = txn.writes();
         if write {
             self.writes.fetch_add(1, Ordering::Relaxed);
@@ -209,9 +201,9 @@ impl Ovsdb {
         let mut txn = Transaction::new(DATABASE);
         txn.push(Operation::Wait {
             timeout: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-            table: "Open_vSwitch",
+            table: "Open_vSwitch".into(),
             conditions: vec![Condition::new("cur_cfg", Function::Less, next_cfg)],
-            columns: vec!["cur_cfg"],
+            columns: vec!["cur_cfg".into()],
             until: Until::Equal,
             rows: vec![],
         });
@@ -233,6 +225,11 @@ impl Ovsdb {
             Err(error) => Err(error),
         }
     }
+}
+
+fn client(socket: &Path, limits: Limits) -> Client {
+    let options = Options { call: limits.call, ..Options::default() };
+    Client::with(vec![Remote::from(socket)], options)
 }
 
 /// What [`Ovsdb::write`] did.
