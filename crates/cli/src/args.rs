@@ -8,6 +8,7 @@ use vdpa_ovs::BridgeName;
 
 use crate::commands::flows::Flows;
 use crate::commands::topology::Shown;
+use crate::commands::vm::Vm;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
 use crate::guard::Guard;
 use crate::host::HOST_FILE;
@@ -90,6 +91,9 @@ pub enum Command {
     Teardown(Teardown),
     /// Show datapath flows, and which of them a card forwards.
     Flows(Flows),
+    /// Show and edit the interfaces of libvirt domains.
+    #[command(subcommand)]
+    Vm(Vm),
     /// Show the kernel's vDPA management devices, as iproute2's `vdpa mgmtdev` does.
     #[command(
         disable_help_flag = true,

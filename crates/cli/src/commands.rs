@@ -21,6 +21,7 @@ mod status;
 mod supervise;
 mod teardown;
 pub mod topology;
+pub mod vm;
 
 /// What every command has at hand.
 struct Session {
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(_) => "plan",
         Command::Status(_) => "status",
         Command::Teardown(_) => "teardown",
+        Command::Vm(vm) => vm.name(),
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
     };
@@ -59,6 +61,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error.into()),
         },
+        Command::Vm(vm) => vm::run(&session, vm).await,
         Command::Supervise { .. } | Command::Mgmtdev(_) | Command::Dev(_) => unreachable!("returned above"),
     };
     let mut outcome = result.unwrap_or_else(|failure| {

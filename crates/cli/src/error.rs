@@ -247,9 +247,7 @@ impl Error {
                 "run as root; on a simulated host, name a directory of yours: `--simulate=DIR`"
             }
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
-            Self::Input { .. } => {
-                "`ovs-appctl dpctl/dump-flows -m > FILE` saves a dump; `-` is standard input"
-            }
+            Self::Input { .. } => "name a file that can be read; `-` is standard input",
             Self::NotSimulated(_) => "leave `--simulate` away",
             Self::Simulation { .. } => {
                 "name another directory with `--simulate=DIR`, or remove the file to start anew"

@@ -152,6 +152,18 @@ impl Output {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{RED}error{RED:#}: {text}", self.prefix));
     }
 
+    /// One line on standard error about something that would work badly; with `--json` it is among the notes.
+    pub fn caution(&self, text: impl std::fmt::Display) {
+        self.keep(&text.to_string());
+        if !self.json {
+            drop(writeln!(
+                anstream::stderr(),
+                "{DIM}{}{DIM:#}{YELLOW}warning{YELLOW:#}: {text}",
+                self.prefix
+            ));
+        }
+    }
+
     /// What to type next, where a command that complained has ended.
     pub fn hint(&self, text: impl std::fmt::Display) {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{YELLOW}hint{YELLOW:#}: {text}", self.prefix));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use roxmltree::Node;
-use vdpa_hw::{MacAddress, Vf};
+use vdpa_hw::MacAddress;
 
 use crate::holders::command_line;
 use crate::xml::{Document, Sharing, child, children, sharing};
@@ -120,11 +120,11 @@ const MAX_QUEUES: u16 = 511;
 /// `sun_path` has 108 bytes, the last one a NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// What speaks against `interface` for `vf` in the domain `xml`, the worst first.
-pub fn check(xml: &str, vf: Vf, interface: &Interface) -> Result<Vec<Finding>> {
+/// What speaks against `interface` for `owner` in the domain `xml`, the worst first.
+pub fn check(xml: &str, owner: impl Into<Alias>, interface: &Interface) -> Result<Vec<Finding>> {
     let document = Document::parse(xml)?;
     let mut findings = of_interface(interface);
-    findings.extend(of_neighbours(&document, vf, interface));
+    findings.extend(of_neighbours(&document, owner.into(), interface));
     if interface.needs_shared_memory()
         && let Sharing::Private(place) = sharing(&document)
     {
@@ -175,7 +175,7 @@ fn unfit(path: &Path, limit: usize) -> Option<&'static str> {
 }
 
 /// What clashes with the domain's other interfaces, those in `<qemu:commandline>` included.
-fn of_neighbours(document: &Document<'_>, vf: Vf, interface: &Interface) -> Vec<Finding> {
+fn of_neighbours(document: &Document<'_>, alias: Alias, interface: &Interface) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (resource, path) = match &interface.source {
         Source::VhostUser { socket, .. } => (Resource::Socket(socket.clone()), socket),
@@ -183,7 +183,7 @@ fn of_neighbours(document: &Document<'_>, vf: Vf, interface: &Interface) -> Vec<
     };
     let duplicate = |other| Finding::DuplicateMac { mac: interface.mac, other };
     let taken = |other| Finding::SourceTaken { source: path.clone(), other };
-    let ours = Alias(vf).to_string();
+    let ours = alias.to_string();
     let devices = children(document.domain(), "devices");
     for node in devices.flat_map(|devices| children(devices, "interface")) {
         if attribute(node, "alias", "name") == Some(&ours) {
@@ -228,6 +228,7 @@ fn vcpus(document: &Document<'_>) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::Role;
+    use vdpa_hw::Vf;
 
     const DOMAIN: &str = "<domain xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>a</name>
@@ -250,7 +251,7 @@ mod tests {
     fn findings(change: impl FnOnce(&mut Interface)) -> Vec<String> {
         let mut interface = interface();
         change(&mut interface);
-        let vf = "0000:43:00.0/vf0".parse().unwrap();
+        let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
         check(DOMAIN, vf, &interface).unwrap().iter().map(ToString::to_string).collect()
     }
 
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_domain_that_keeps_its_memory_private_is_found_out() {
-        let vf = "0000:43:00.0/vf0".parse().unwrap();
+        let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
         for private in [
             "<memoryBacking><access mode='private'/></memoryBacking>",
             "<memoryBacking><source type='anonymous'/></memoryBacking>",

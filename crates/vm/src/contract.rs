@@ -89,7 +89,7 @@ pub async fn two_devices_with_one_alias_are_refused(domains: &dyn Domains, templ
     let domain = define(domains, template, "contract-alias").await;
     let before = domains.xml(&domain, View::Definition).await.unwrap();
     let two = xml::attach(&xml::attach(&before, vf(0), &client(0)).unwrap(), vf(1), &client(1)).unwrap();
-    let one = two.replace(&Alias(vf(1)).to_string(), &Alias(vf(0)).to_string());
+    let one = two.replace(&Alias::Vf(vf(1)).to_string(), &Alias::Vf(vf(0)).to_string());
     let error = domains.define(&one).await.unwrap_err().to_string();
     assert!(error.contains("non unique alias detected: ua-vdpa-0000-43-00-0-vf0"), "{error}");
     assert_eq!(domains.xml(&domain, View::Definition).await.unwrap(), before);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
+use vdpa_hw::MacAddress;
 
 use crate::{DomainName, Finding};
 
@@ -50,6 +51,14 @@ pub enum Error {
         /// What differs.
         why: String,
     },
+    /// Nothing of ours has this MAC.
+    #[error("no interface of ours in domain `{domain}` has the MAC {mac}")]
+    NoInterface {
+        /// The domain.
+        domain: DomainName,
+        /// The MAC.
+        mac: MacAddress,
+    },
     /// The interface does not fit into the domain.
     #[error(transparent)]
     Unfit(Finding),
@@ -93,6 +102,10 @@ impl Error {
             Self::Changed { alias, .. } => {
                 Some(format!("remove the interface {alias} with `virsh edit`, or change it back"))
             }
+            Self::NoInterface { .. } => Some(
+                "`vdpa vm list` shows those that are; what others put there is taken out with `virsh edit`"
+                    .to_owned(),
+            ),
             Self::Unfit(finding) => finding.hint(),
             Self::NotKept { .. } => Some("user aliases need libvirt 3.9 and its QEMU driver".to_owned()),
             Self::TimedOut { .. } => {

@@ -1,7 +1,7 @@
 //! Wiring of a vDPA datapath into a libvirt domain, lossless for the rest of its XML.
 //!
-//! - The nouns: [`DomainName`], and [`Interface`]: what a domain gets for one VF. A VF's interface is
-//!   found again by its user alias (`ua-vdpa-0000-43-00-0-vf0`), never by position or by MAC.
+//! - The nouns: [`DomainName`], and [`Interface`]: what a domain gets for one VF. An interface of ours is
+//!   found again by its user [`Alias`] (`ua-vdpa-0000-43-00-0-vf0`), never by position.
 //! - [`xml`]: pure functions over a domain's XML. [`xml::attach`], [`xml::detach`] and [`xml::find`]
 //!   change and read what is ours; every other byte stays as it was.
 //! - [`Domains`]: the domains of one libvirt, by [`Virsh`] or, with the feature `mock`, in memory.
@@ -21,7 +21,7 @@
 //!   </devices>
 //! </domain>
 //! ";
-//! let vf = "0000:43:00.0/vf0".parse()?;
+//! let vf: vdpa_hw::Vf = "0000:43:00.0/vf0".parse()?;
 //! let socket = "/run/vdpa/0000:43:00.0-vf0.sock".into();
 //! let wanted = Interface::new(
 //!     "e4:11:22:33:55:60".parse()?,
@@ -58,4 +58,4 @@ pub use error::{Error, Result};
 pub use holders::{Holder, Resource, holders};
 pub use nouns::{Alias, DomainName, Interface, Role, Source};
 pub use virsh::Virsh;
-pub use wiring::{Effect, enforce, observe};
+pub use wiring::{Effect, enforce, observe, with_mac};

@@ -212,6 +212,8 @@ fn fits(document: &Document<'_>) -> std::result::Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use vdpa_hw::Vf;
+
     use super::*;
     use crate::contract;
     use crate::{Effect, Interface, Source, enforce, observe};
@@ -253,14 +255,14 @@ mod tests {
     async fn a_saved_state_is_reported() {
         let (domains, name) = cx6_1();
         domains.lock().domains.get_mut(&name).unwrap().managed_save = true;
-        let vf = "0000:43:00.0/vf0".parse().unwrap();
+        let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
         let effect = enforce(&domains, &name, vf, Some(&kernel())).await.unwrap();
         assert_eq!(effect, Effect::AfterSavedState);
     }
 
     #[tokio::test]
     async fn the_gate_fails_before_and_after() {
-        let vf = "0000:43:00.0/vf0".parse().unwrap();
+        let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
         for after in [false, true] {
             let (domains, name) = cx6_1();
             let failing = domains.clone().with_gate(Arc::new(move |doing, done| {

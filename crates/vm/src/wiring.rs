@@ -1,11 +1,19 @@
-//! The statement "this VF has this interface in this domain": what it says now, and making it true.
+//! The statement "this VF (or MAC) has this interface in this domain": what it says now, and making it true.
 
-use vdpa_hw::Vf;
+use serde::Serialize;
+use vdpa_hw::MacAddress;
 
-use crate::{DomainName, Domains, Error, Interface, Result, View, xml};
+use crate::{Alias, DomainName, Domains, Error, Interface, Result, View, xml};
+
+/// The mark of our interface with this MAC in the definition of `domain`. [`Error::NoInterface`] if there is none.
+pub async fn with_mac(domains: &dyn Domains, domain: &DomainName, mac: MacAddress) -> Result<Alias> {
+    let found = xml::with_mac(&domains.xml(domain, View::Definition).await?, mac)?;
+    found.ok_or_else(|| Error::NoInterface { domain: domain.clone(), mac })
+}
 
 /// From when an edit of a domain's definition counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// The definition said so already; nothing was written.
     Unchanged,
@@ -19,34 +27,39 @@ pub enum Effect {
     AfterSavedState,
 }
 
-/// The interface that `vf` has in the definition of `domain`.
-pub async fn observe(domains: &dyn Domains, domain: &DomainName, vf: Vf) -> Result<Option<Interface>> {
-    xml::find(&domains.xml(domain, View::Definition).await?, vf)
+/// The interface that `owner` has in the definition of `domain`.
+pub async fn observe(
+    domains: &dyn Domains,
+    domain: &DomainName,
+    owner: impl Into<Alias>,
+) -> Result<Option<Interface>> {
+    xml::find(&domains.xml(domain, View::Definition).await?, owner)
 }
 
-/// Makes the definition of `domain` give `vf` the interface `wanted`, or none.
+/// Makes the definition of `domain` give `owner` the interface `wanted`, or none.
 ///
 /// What was written is read back. Where libvirt did not keep it, its former definition is put back.
 pub async fn enforce(
     domains: &dyn Domains,
     domain: &DomainName,
-    vf: Vf,
+    owner: impl Into<Alias>,
     wanted: Option<&Interface>,
 ) -> Result<Effect> {
+    let alias = owner.into();
     let status = domains.status(domain).await?;
     if !status.persistent {
         return Err(Error::Transient(domain.clone()));
     }
     let before = domains.xml(domain, View::Definition).await?;
     let after = match wanted {
-        Some(interface) => xml::attach(&before, vf, interface)?,
-        None => xml::detach(&before, vf)?,
+        Some(interface) => xml::attach(&before, alias, interface)?,
+        None => xml::detach(&before, alias)?,
     };
     if after == before {
         return Ok(Effect::Unchanged);
     }
     domains.define(&after).await?;
-    if let Err(why) = kept(domains, domain, vf, wanted).await {
+    if let Err(why) = kept(domains, domain, alias, wanted).await {
         domains.define(&before).await?;
         return Err(why);
     }
@@ -59,11 +72,16 @@ pub async fn enforce(
     })
 }
 
-async fn kept(domains: &dyn Domains, domain: &DomainName, vf: Vf, wanted: Option<&Interface>) -> Result<()> {
+async fn kept(
+    domains: &dyn Domains,
+    domain: &DomainName,
+    alias: Alias,
+    wanted: Option<&Interface>,
+) -> Result<()> {
     let not_kept = |why| Err(Error::NotKept { domain: domain.clone(), why });
     let text =
         |interface: Option<&Interface>| interface.map_or_else(|| "none".to_owned(), ToString::to_string);
-    let found = match observe(domains, domain, vf).await {
+    let found = match observe(domains, domain, alias).await {
         Ok(found) => found,
         Err(Error::Changed { why, .. }) => return not_kept(why),
         Err(other) => return Err(other),

@@ -298,10 +298,19 @@ proptest! {
     fn two_vfs_leave_in_any_order(document in documents(), a in interfaces(0), b in interfaces(1), first in 0u16..2) {
         let one = xml::attach(&document, vf(0), &a).unwrap();
         let two = xml::attach(&one, vf(1), &b).unwrap();
-        prop_assert_eq!(xml::interfaces(&two).unwrap(), [(vf(0), a), (vf(1), b.clone())]);
+        prop_assert_eq!(xml::interfaces(&two).unwrap(), [(vf(0).into(), a), (vf(1).into(), b.clone())]);
         let left = xml::detach(&two, vf(first)).unwrap();
         prop_assert_eq!(xml::interfaces(&left).unwrap().len(), 1);
         prop_assert_eq!(&xml::detach(&left, vf(1 - first)).unwrap(), &document, "by way of {} and {}", two, left);
+    }
+
+    #[test]
+    fn an_interface_without_a_vf_is_known_by_its_mac(document in documents(), wanted in interfaces(0)) {
+        let mac = wanted.mac;
+        let wired = xml::attach(&document, mac, &wanted).unwrap();
+        prop_assert_eq!(xml::with_mac(&wired, mac).unwrap(), Some(mac.into()));
+        prop_assert_eq!(&xml::attach(&wired, mac, &wanted).unwrap(), &wired, "twice is once");
+        prop_assert_eq!(&xml::detach(&wired, mac).unwrap(), &document, "by way of {}", wired);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use vdpa_datapath::dpdk::Condition;
 use vdpa_datapath::kernel::BusDriver;
 use vdpa_hw::{Function, Link, PciAddress, Role, Vf, VfIndex};
 use vdpa_ovs::{BridgeName, Observation, Owner};
-use vdpa_vm::View as DomainView;
+use vdpa_vm::{Alias, View as DomainView};
 
 use super::{Bridge, Bridged, Card, Datapath, DatapathKind, Port, Topology, VfPart, Vm};
 use crate::error::Error;
@@ -129,7 +129,10 @@ impl Parts<'_> {
             };
             let running =
                 notes.unless(host.domains.status(&domain).await, &what).is_some_and(|status| status.active);
-            for (vf, interface) in notes.unless(vdpa_vm::xml::interfaces(&xml), &what).unwrap_or_default() {
+            for (owner, interface) in notes.unless(vdpa_vm::xml::interfaces(&xml), &what).unwrap_or_default()
+            {
+                // What was put there by hand belongs to no VF that is known.
+                let Alias::Vf(vf) = owner else { continue };
                 let (queues, mac) = (interface.queues.get(), interface.mac);
                 self.vms.insert(vf, Vm { domain: domain.clone(), running, queues, mac });
             }

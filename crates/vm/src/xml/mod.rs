@@ -1,4 +1,4 @@
-//! A domain's XML: a VF's interface in, out and found, every other byte as it was.
+//! A domain's XML: an interface of ours in, out and found, every other byte as it was.
 //!
 //! Nothing here does any I/O. roxmltree says where in the text things stand; the text is spliced there,
 //! so quotes, comments, CDATA, entities, the DOCTYPE, line ends and attribute order are untouched.
@@ -17,9 +17,9 @@ mod nic;
 mod port;
 mod record;
 
-use vdpa_hw::Vf;
+use vdpa_hw::MacAddress;
 
-use crate::{DomainName, Error, Interface, Result, Severity, check};
+use crate::{Alias, DomainName, Error, Interface, Result, Severity, check};
 pub(crate) use document::{Document, child, children};
 pub(crate) use element::Element;
 #[cfg(feature = "mock")]
@@ -27,20 +27,22 @@ pub(crate) use element::Layout;
 pub(crate) use memory::{Sharing, sharing};
 use record::{Part, Record};
 
-/// The document with `interface` in it for `vf`, in place of the one it had for `vf`.
+/// The document with `interface` in it for `owner`, in place of the one it had for `owner`.
 ///
 /// Where it is there already the text comes back as it is. An interface that cannot work in this
 /// domain ([`check`]) is refused with [`Error::Unfit`].
-pub fn attach(xml: &str, vf: Vf, interface: &Interface) -> Result<String> {
-    if let Some(finding) = check(xml, vf, interface)?.into_iter().find(|f| f.severity() == Severity::Error) {
+pub fn attach(xml: &str, owner: impl Into<Alias>, interface: &Interface) -> Result<String> {
+    let alias = owner.into();
+    if let Some(finding) = check(xml, alias, interface)?.into_iter().find(|f| f.severity() == Severity::Error)
+    {
         return Err(Error::Unfit(finding));
     }
     let document = Document::parse(xml)?;
     let mut record = Record::read(&document);
-    if !nic::all(&document).any(|interface| nic::vf(interface).is_some()) {
+    if !nic::all(&document).any(|interface| nic::mark(interface).is_some()) {
         record.last_port = port::last(&document);
     }
-    let mut text = put(&document, vf, interface, &mut record)?.unwrap_or_else(|| xml.to_owned());
+    let mut text = put(&document, alias, interface, &mut record)?.unwrap_or_else(|| xml.to_owned());
     if interface.needs_shared_memory() {
         text = memory::share(text, &mut record)?;
     }
@@ -53,19 +55,19 @@ pub fn attach(xml: &str, vf: Vf, interface: &Interface) -> Result<String> {
 /// The document with the interface itself in place; `None` where it is.
 fn put(
     document: &Document<'_>,
-    vf: Vf,
+    alias: Alias,
     interface: &Interface,
     record: &mut Record,
 ) -> Result<Option<String>> {
     let text = document.text();
-    if let Some(node) = nic::of(document, vf) {
-        if nic::read(node, vf).as_ref() == Ok(interface) {
+    if let Some(node) = nic::of(document, alias) {
+        if nic::read(node, alias).as_ref() == Ok(interface) {
             return Ok(None);
         }
-        let element = nic::write(interface, vf, Some((document, node)))?;
+        let element = nic::write(interface, alias, Some((document, node)))?;
         return Ok(Some(document.replace(node, |layout| element.write(layout))?.apply(text)));
     }
-    let element = nic::write(interface, vf, None)?;
+    let element = nic::write(interface, alias, None)?;
     let splice = if let Some(devices) = document.at(Part::Devices.path()) {
         if document.is_empty_tag(devices) {
             record.opened.insert(Part::Devices);
@@ -79,20 +81,21 @@ fn put(
     Ok(Some(splice?.apply(text)))
 }
 
-/// The document without the interface for `vf`, and, with our last one, without anything of ours.
-pub fn detach(xml: &str, vf: Vf) -> Result<String> {
+/// The document without the interface for `owner`, and, with our last one, without anything of ours.
+pub fn detach(xml: &str, owner: impl Into<Alias>) -> Result<String> {
+    let alias = owner.into();
     let mut text = xml.to_owned();
     let before = Record::read(&Document::parse(&text)?);
     let mut after = before.clone();
     loop {
         let document = Document::parse(&text)?;
-        let Some(node) = nic::of(&document, vf) else { break };
+        let Some(node) = nic::of(&document, alias) else { break };
         after.ports.extend(port::of(node));
         text = document.remove(node)?.apply(&text);
     }
     text = port::remove(text, &mut after)?;
     let document = Document::parse(&text)?;
-    let others = nic::all(&document).any(|interface| nic::vf(interface).is_some());
+    let others = nic::all(&document).any(|interface| nic::mark(interface).is_some());
     let memory = memory::is_needed(&document);
     for part in Part::ALL {
         // Beside another interface of ours stays what is around it; shared memory, beside one that needs it.
@@ -109,17 +112,23 @@ pub fn detach(xml: &str, vf: Vf) -> Result<String> {
     before.undo(Part::Metadata, &Record::remove(&text)?)
 }
 
-/// The interface that the domain has for `vf`.
-pub fn find(xml: &str, vf: Vf) -> Result<Option<Interface>> {
-    let document = Document::parse(xml)?;
-    nic::of(&document, vf).map(|node| nic::read(node, vf)).transpose()
+/// The interface that the domain has for `owner`.
+pub fn find(xml: &str, owner: impl Into<Alias>) -> Result<Option<Interface>> {
+    let (document, alias) = (Document::parse(xml)?, owner.into());
+    nic::of(&document, alias).map(|node| nic::read(node, alias)).transpose()
 }
 
-/// All interfaces in the domain that are ours, by VF, in the document's order.
-pub fn interfaces(xml: &str) -> Result<Vec<(Vf, Interface)>> {
+/// All interfaces in the domain that are ours, by their marks, in the document's order.
+pub fn interfaces(xml: &str) -> Result<Vec<(Alias, Interface)>> {
     let document = Document::parse(xml)?;
-    let ours = nic::all(&document).filter_map(|node| Some((node, nic::vf(node)?)));
-    ours.map(|(node, vf)| Ok((vf, nic::read(node, vf)?))).collect()
+    let ours = nic::all(&document).filter_map(|node| Some((node, nic::mark(node)?)));
+    ours.map(|(node, alias)| Ok((alias, nic::read(node, alias)?))).collect()
+}
+
+/// The mark of our interface that has this MAC.
+pub fn with_mac(xml: &str, mac: MacAddress) -> Result<Option<Alias>> {
+    let found = interfaces(xml)?.into_iter().find(|(_, interface)| interface.mac == mac);
+    Ok(found.map(|(alias, _)| alias))
 }
 
 /// The name that the domain gives itself.

@@ -7,7 +7,6 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use roxmltree::Node;
-use vdpa_hw::Vf;
 
 use super::document::{Document, child, children};
 use super::element::Element;
@@ -23,20 +22,19 @@ pub(super) fn all<'d, 'a>(document: &'d Document<'a>) -> impl Iterator<Item = No
     children(document.domain(), "devices").flat_map(|devices| children(devices, "interface"))
 }
 
-/// The VF that an `<interface>` serves by its alias; `None` where it is not ours.
-pub(super) fn vf(interface: Node<'_, '_>) -> Option<Vf> {
-    let alias: Alias = child(interface, "alias")?.attribute("name")?.parse().ok()?;
-    Some(alias.0)
+/// The mark of an `<interface>`; `None` where it is not ours.
+pub(super) fn mark(interface: Node<'_, '_>) -> Option<Alias> {
+    child(interface, "alias")?.attribute("name")?.parse().ok()
 }
 
-/// The `<interface>` that serves `vf`.
-pub(super) fn of<'d, 'a>(document: &'d Document<'a>, wanted: Vf) -> Option<Node<'d, 'a>> {
-    all(document).find(|interface| vf(*interface) == Some(wanted))
+/// The `<interface>` with this mark.
+pub(super) fn of<'d, 'a>(document: &'d Document<'a>, wanted: Alias) -> Option<Node<'d, 'a>> {
+    all(document).find(|interface| mark(*interface) == Some(wanted))
 }
 
 /// Reads an `<interface>` of ours.
-pub(super) fn read(interface: Node<'_, '_>, vf: Vf) -> Result<Interface> {
-    let changed = |why: String| Error::Changed { alias: Alias(vf).to_string(), why };
+pub(super) fn read(interface: Node<'_, '_>, alias: Alias) -> Result<Interface> {
+    let changed = |why: String| Error::Changed { alias: alias.to_string(), why };
     let attribute = |element: &str, name: &str| {
         let found = child(interface, element).and_then(|node| node.attribute(name));
         found.ok_or_else(|| changed(format!("it has no {name} in <{element}>")))
@@ -83,11 +81,11 @@ fn reconnect(interface: Node<'_, '_>) -> std::result::Result<Option<u32>, String
     text.parse().map(Some).map_err(|_| format!("its reconnect timeout is `{text}`"))
 }
 
-/// Writes an interface for `vf`. What an element in its place says beyond an [`Interface`] (the
+/// Writes an interface marked with `alias`. What an element in its place says beyond an [`Interface`] (the
 /// guest's PCI address, an MTU, a boot order) is carried over from `former`.
 pub(super) fn write(
     interface: &Interface,
-    vf: Vf,
+    alias: Alias,
     former: Option<(&Document<'_>, Node<'_, '_>)>,
 ) -> Result<Element> {
     let text = |path: &PathBuf| {
@@ -118,7 +116,7 @@ pub(super) fn write(
     if !driver.is_bare() {
         element = element.holding(driver);
     }
-    element = element.holding(Element::new("alias").with("name", &Alias(vf)));
+    element = element.holding(Element::new("alias").with("name", &alias));
     if let Some((document, former)) = former {
         for node in
             former.children().filter(|node| node.is_element() && !CHILDREN.contains(&node.tag_name().name()))
