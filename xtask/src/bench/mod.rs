@@ -10,6 +10,7 @@
 
 mod contender;
 mod counts;
+mod flows;
 mod guest;
 mod report;
 mod trace;
@@ -29,7 +30,10 @@ use report::{Report, Sample};
 
 /// What to measure, and how often.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Numbers of VFs
     #[arg(long, value_delimiter = ',', default_values_t = [2, 8], value_parser = clap::value_parser!(u16).range(2..=i64::from(CARDS[0].vfs)))]
     vfs: Vec<u16>,
@@ -47,8 +51,18 @@ pub(crate) struct Args {
     program: Option<PathBuf>,
 }
 
+/// What else than `setup` can be measured.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// Measure `vdpa flows --from` on a dump of a million flows, beside grep and Open vSwitch's parser in Python
+    Flows(flows::Args),
+}
+
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(Other::Flows(args)) = &args.other {
+        return flows::run(args).await;
+    }
     let program = match &args.program {
         Some(program) => program.clone(),
         None => program(true).await?,

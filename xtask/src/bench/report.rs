@@ -59,15 +59,15 @@ pub(crate) struct Report {
 
 /// The middle, the least and the most of some numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
 }
 
 impl Spread {
     /// Of at least one number.
-    fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
+    pub(super) fn of(numbers: impl Iterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = numbers.collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;

@@ -1,0 +1,261 @@
+//! `cargo xtask bench flows`: `vdpa flows --from` on a dump of a million flows, beside grep and Open vSwitch's own
+//! parser in Python, each on one core, in turn, in one run.
+//!
+//! What counts is the CPU time that a contender takes, since the machine may be shared, and how much memory it holds
+//! at its most. Python parses a part of the dump, as it would take an hour for all of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use super::report::Spread;
+use crate::host::{self, Need};
+use crate::hw_test::program;
+use crate::{process, workspace};
+
+/// What our own speed has to be, in MB a second of CPU time.
+const WANTED: f64 = 300.0;
+/// How much more memory a dump a hundred times as long may take, in KiB: what the allocator makes of chance.
+const SLACK: u64 = 512;
+/// The longest that a contender may take.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// What stands beside us, and what measures all.
+const NEEDS: &[Need] = &[
+    need("/usr/bin/time", "time"),
+    need("/usr/lib/python3/dist-packages/ovs/flow/odp.py", "python3-openvswitch"),
+    need("/usr/lib/python3/dist-packages/netaddr/__init__.py", "python3-netaddr"),
+    need("/usr/lib/python3/dist-packages/pyparsing/__init__.py", "python3-pyparsing"),
+];
+
+const fn need(witness: &'static str, package: &'static str) -> Need {
+    Need { of: "bench flows", witness, package }
+}
+
+/// How much to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Flows in the dump
+    #[arg(long, default_value_t = 1_000_000)]
+    lines: u64,
+    /// Flows that the Python parser gets
+    #[arg(long, default_value_t = 5_000)]
+    python_lines: u64,
+    /// Rounds that count; one more comes first, to warm up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Measure this program instead of a release build of the workspace
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// Who reads a dump.
+struct Contender {
+    name: &'static str,
+    arguments: Vec<String>,
+    /// How long its dump is.
+    bytes: u64,
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Sample {
+    /// Seconds from start to end.
+    wall: f64,
+    /// Seconds of CPU.
+    cpu: f64,
+    /// The most memory held, in KiB.
+    memory: u64,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+struct Report {
+    lines: u64,
+    bytes: u64,
+    contenders: BTreeMap<&'static str, Measured>,
+    met: BTreeMap<String, bool>,
+}
+
+/// A contender's runs.
+#[derive(Debug, Serialize)]
+struct Measured {
+    bytes: u64,
+    samples: Vec<Sample>,
+    /// MB a second of CPU time.
+    speed: Option<Spread>,
+}
+
+/// Measures.
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    host::meet(NEEDS.iter()).await?;
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => program(true).await?,
+    };
+    let directory = workspace::target().join("bench");
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let dumps = [("all", args.lines), ("short", args.lines.div_ceil(100)), ("python", args.python_lines)];
+    let mut paths = BTreeMap::new();
+    for (name, lines) in dumps {
+        let path = directory.join(format!("flows-{name}.txt"));
+        write(&path, lines)?;
+        paths.insert(name, (path.display().to_string(), fs::metadata(&path)?.len()));
+    }
+    let contenders = contenders(&program.display().to_string(), &paths);
+    let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
+    for round in 0..=args.rounds {
+        for contender in &contenders {
+            let sample = contender.measure().await.with_context(|| contender.name.to_owned())?;
+            if round > 0 {
+                samples.entry(contender.name).or_default().push(sample);
+            }
+        }
+    }
+    for (path, _) in paths.values() {
+        fs::remove_file(path).with_context(|| format!("cannot remove {path}"))?;
+    }
+    let measured = contenders.iter().map(|contender| {
+        let samples = samples.remove(contender.name).unwrap_or_default();
+        #[allow(clippy::cast_precision_loss, reason = "a dump has less than 2^52 bytes")]
+        let speeds = samples.iter().map(|sample| contender.bytes as f64 / 1e6 / sample.cpu.max(0.001));
+        let speed = Spread::of(speeds);
+        (contender.name, Measured { bytes: contender.bytes, samples, speed })
+    });
+    Report::new(args.lines, paths["all"].1, measured.collect()).end(&directory)
+}
+
+fn contenders(program: &str, paths: &BTreeMap<&str, (String, u64)>) -> Vec<Contender> {
+    let contender = |name, dump: &str, arguments: &[&str]| {
+        let (path, bytes) = &paths[dump];
+        let arguments = arguments.iter().map(|argument| argument.replace("DUMP", path)).collect();
+        Contender { name, arguments, bytes: *bytes }
+    };
+    let python = "import sys\nfrom ovs.flow.odp import ODPFlow\nfor line in open(sys.argv[1]):\n    ODPFlow(line.strip())";
+    vec![
+        contender("vdpa flows --json", "all", &[program, "flows", "--json", "--from", "DUMP"]),
+        contender("vdpa flows", "all", &[program, "flows", "--from", "DUMP"]),
+        contender("vdpa flows --json, a hundredth", "short", &[program, "flows", "--json", "--from", "DUMP"]),
+        contender("grep -c offloaded:yes", "all", &["grep", "-c", "offloaded:yes", "DUMP"]),
+        contender("grep -oE packets", "all", &["grep", "-oE", "packets:[0-9]+, bytes:[0-9]+", "DUMP"]),
+        contender("python ovs.flow", "python", &["/usr/bin/python3", "-c", python, "DUMP"]),
+    ]
+}
+
+impl Contender {
+    /// One run, on one core. A shell's time would count beside it, GNU time's does not.
+    async fn measure(&self) -> Result<Sample> {
+        let said = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+        let mut command = process::command("taskset");
+        command.args(["-c", "0", "time", "-f", "%e %U %S %M", "-o"]).arg(said.path()).args(&self.arguments);
+        command.env("LC_ALL", "C").stdout(Stdio::null());
+        process::run(command, LIMIT).await?;
+        let text = fs::read_to_string(said.path()).context("cannot read what time said")?;
+        let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let &[wall, user, system, memory] = numbers.as_slice() else { anyhow::bail!("time said {text:?}") };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of KiB")]
+        let memory = memory as u64;
+        Ok(Sample { wall, cpu: user + system, memory })
+    }
+}
+
+impl Report {
+    fn new(lines: u64, bytes: u64, contenders: BTreeMap<&'static str, Measured>) -> Self {
+        let speed = |name: &str| contenders[name].speed.map_or(0.0, |speed| speed.median);
+        let memory =
+            |name: &str| contenders[name].samples.iter().map(|sample| sample.memory).max().unwrap_or(0);
+        let mut met = BTreeMap::new();
+        for name in ["vdpa flows", "vdpa flows --json"] {
+            met.insert(format!("{name}: at least {WANTED} MB/s on one core"), speed(name) >= WANTED);
+        }
+        let (whole, part) = (memory("vdpa flows --json"), memory("vdpa flows --json, a hundredth"));
+        met.insert(
+            format!("constant memory: {whole} KiB, {part} KiB for a hundredth"),
+            whole <= part + SLACK,
+        );
+        Self { lines, bytes, contenders, met }
+    }
+
+    /// Prints it and writes it to `directory`.
+    fn end(self, directory: &Path) -> Result<ExitCode> {
+        let ours = self.contenders["vdpa flows --json"].speed.map_or(0.0, |speed| speed.median);
+        #[allow(clippy::cast_precision_loss, reason = "a dump has less than 2^52 bytes")]
+        let mut text = format!("{} flows, {:.0} MB\n\n", self.lines, self.bytes as f64 / 1e6);
+        text.push_str(
+            "                                MB/s of CPU  (least–most)      --json is  most memory, KiB\n",
+        );
+        for (name, measured) in &self.contenders {
+            let Some(speed) = measured.speed else { continue };
+            let memory = measured.samples.iter().map(|sample| sample.memory).max().unwrap_or(0);
+            let span = format!("({:.1}–{:.1})", speed.least, speed.most);
+            let _ = writeln!(
+                text,
+                "{name:30}  {:11.1}  {span:16}  {:9.2} ×  {memory:16}",
+                speed.median,
+                ours / speed.median
+            );
+        }
+        text.push('\n');
+        for (what, met) in &self.met {
+            let _ = writeln!(text, "{} {what}", if *met { "met     " } else { "NOT MET " });
+        }
+        print!("\n{text}");
+        let write = |name: &str, text: &[u8]| {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("flows.txt", text.as_bytes())?;
+        write("flows.json", &serde_json::to_vec_pretty(&self)?)?;
+        println!("\n{}", directory.join("flows.json").display());
+        Ok(if self.met.values().all(|met| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Writes a dump of so many flows, as with `-m`: half of them offloaded, some with conntrack, tunnels and VLANs.
+fn write(path: &Path, lines: u64) -> Result<()> {
+    const ALWAYS: &str = "skb_priority(0/0),skb_mark(0/0)";
+    let intent = || format!("cannot write {}", path.display());
+    let mut file = BufWriter::new(File::create(path).with_context(intent)?);
+    for n in 0..lines {
+        let (a, b, c) = (n & 0xff, n >> 8 & 0xff, n >> 16 & 0xff);
+        let ct = ["ct_state(0/0),ct_zone(0/0)", "ct_state(0x22/0x2f),ct_zone(0x5)"][usize::from(n % 4 == 3)];
+        let (offload, layer) = if n % 2 == 0 { (", offloaded:yes", "tc") } else { ("", "ovs") };
+        let (ports, actions) = match n % 4 {
+            0 => (String::new(), "enp67s0f0_1".to_owned()),
+            1 => (String::new(), format!("push_vlan(vid={},pcp=0),enp67s0f0", n % 4094 + 1)),
+            2 => (
+                format!(",tcp(src={}/0,dst=443),tcp_flags(0/0)", n % 50_000),
+                format!(
+                    "set(tunnel(tun_id=0x{n:x},dst=172.16.{b}.{a},ttl=64,tp_dst=4789,flags(key))),vxlan_sys_4789"
+                ),
+            ),
+            _ => (
+                format!(",udp(src=0/0,dst={})", n % 60_000),
+                format!("ct(commit,zone=5,nat(src=10.0.{b}.{a})),recirc(0x{:x})", n % 9999),
+            ),
+        };
+        writeln!(
+            file,
+            "ufid:{n:08x}-9afb-466a-890c-09aa6ad9b22c, {ALWAYS},{ct},ct_mark(0/0),ct_label(0/0),recirc_id(0),dp_hash(0/0),\
+             in_port(enp67s0f0_{}),packet_type(ns=0/0,id=0/0),eth(src=e4:11:22:{c:02x}:{b:02x}:{a:02x},\
+             dst=0c:42:a1:fa:18:8e),eth_type(0x0800),ipv4(src=10.{c}.{b}.{a},dst=0.0.0.0/0.0.0.0,proto=6,tos=0/0,ttl=0/0,\
+             frag=no){ports}, packets:{}, bytes:{}, used:{}.{:03}s{offload}, dp:{layer}, actions:{actions}",
+            n % 64,
+            n * 7 % 1_000_003,
+            n * 977 % 1_000_000_007,
+            n % 10,
+            n % 1000,
+        )
+        .with_context(intent)?;
+    }
+    file.flush().with_context(intent)?;
+    ensure!(lines > 0, "a dump of no flows measures nothing");
+    Ok(())
+}
