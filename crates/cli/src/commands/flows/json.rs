@@ -11,6 +11,12 @@ pub(super) struct Json;
 
 impl Show for Json {
     fn flow(&mut self, number: u64, flow: &FlowLine<'_>, out: &mut Vec<u8>) {
+        // What is not in the line is in no part of it.
+        let write = if is_plain(flow.text) { quoted } else { string };
+        let optional = |text: Option<&str>, out: &mut Vec<u8>| match text {
+            Some(text) => write(text, out),
+            None => out.extend_from_slice(b"null"),
+        };
         out.extend_from_slice(b"{\"line\":");
         decimal(number, out);
         out.extend_from_slice(b",\"ufid\":");
@@ -18,14 +24,14 @@ impl Show for Json {
         out.extend_from_slice(b",\"key\":{");
         for (nth, (name, content)) in flow.attributes().enumerate() {
             out.extend_from_slice(if nth > 0 { b"," } else { b"" });
-            string(name, out);
+            write(name, out);
             out.push(b':');
             optional(content, out);
         }
         out.extend_from_slice(b"},\"actions\":[");
         for (nth, action) in flow.each_action().enumerate() {
             out.extend_from_slice(if nth > 0 { b"," } else { b"" });
-            string(action, out);
+            write(action, out);
         }
         out.extend_from_slice(b"],\"packets\":");
         decimal(flow.packets, out);
@@ -40,7 +46,7 @@ impl Show for Json {
         out.extend_from_slice(b",\"dp\":");
         optional(flow.dp, out);
         out.extend_from_slice(b",\"text\":");
-        string(flow.text, out);
+        write(flow.text, out);
         out.extend_from_slice(b"}\n");
     }
 
@@ -50,13 +56,6 @@ impl Show for Json {
 /// Whether a card forwards; nothing where the dump, made without `-m`, does not say.
 pub(super) fn offloaded<'a>(flow: &FlowLine<'a>) -> Option<&'a str> {
     flow.offloaded.or_else(|| (flow.ufid.is_some() || flow.dp.is_some()).then_some("no"))
-}
-
-fn optional(text: Option<&str>, out: &mut Vec<u8>) {
-    match text {
-        Some(text) => string(text, out),
-        None => out.extend_from_slice(b"null"),
-    }
 }
 
 /// Seconds since, to the millisecond.
@@ -87,21 +86,32 @@ pub(super) fn decimal(mut number: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// A string, as RFC 8259 has it in section 7. Flows hardly ever have anything to escape.
-fn string(text: &str, out: &mut Vec<u8>) {
-    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+/// Whether a string has nothing to escape (RFC 8259, section 7), as flows hardly ever have. All bytes are looked at, since
+/// that can be done many at a time.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & !is_special(byte))
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// A string that has nothing to escape.
+fn quoted(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    // The whole of it at once, which the compiler makes vectors of.
-    if text.bytes().fold(false, |any, byte| any | special(&byte)) {
-        for byte in text.bytes() {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                _ if special(&byte) => drop(write!(out, "\\u{byte:04x}")),
-                _ => out.push(byte),
-            }
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Any string.
+fn string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            _ if is_special(byte) => drop(write!(out, "\\u{byte:04x}")),
+            _ => out.push(byte),
         }
-    } else {
-        out.extend_from_slice(text.as_bytes());
     }
     out.push(b'"');
 }
