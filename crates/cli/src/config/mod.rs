@@ -3,6 +3,7 @@
 //! [`HostFile`] is validated whole: once one exists, its parts fit together. What only the host can
 //! tell (is this address a PF, does it allow so many VFs) is checked when a plan is made.
 
+pub mod boot;
 mod parse;
 mod place;
 
@@ -36,6 +37,8 @@ pub struct HostFile {
     pub dpdk: Dpdk,
     /// Where the domains are.
     pub libvirt: Libvirt,
+    /// What it is booted with.
+    pub boot: boot::Boot,
 }
 
 /// One physical function and its VFs.
@@ -150,6 +153,7 @@ impl HostFile {
             nics: vec![Nic { pf, vfs, places: Places::default() }],
             dpdk: Dpdk::default(),
             libvirt: Libvirt::default(),
+            boot: boot::Boot::default(),
         }
     }
 }

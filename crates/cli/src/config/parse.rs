@@ -12,6 +12,7 @@ use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
+use super::boot::RawBoot;
 use super::{
     ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec,
 };
@@ -59,6 +60,8 @@ struct RawHost {
     dpdk: RawDpdk,
     #[serde(default)]
     libvirt: RawLibvirt,
+    #[serde(default)]
+    boot: RawBoot,
 }
 
 #[derive(Deserialize, Default)]
@@ -106,13 +109,13 @@ struct RawLibvirt {
 }
 
 /// The file being read, for naming places in it.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     path: &'a Path,
     source: &'a str,
 }
 
 impl Reader<'_> {
-    fn wrong(&self, span: &Range<usize>, message: String, hint: &str) -> ConfigError {
+    pub(super) fn wrong(&self, span: &Range<usize>, message: String, hint: &str) -> ConfigError {
         ConfigError { message, place: Some(Place::of(self.path, self.source, span)), hint: hint.to_owned() }
     }
 
@@ -142,7 +145,8 @@ impl Reader<'_> {
             eal_args: raw.dpdk.eal_args,
             group: raw.dpdk.group,
         };
-        Ok(HostFile { bridge: self.bridge(raw.bridge)?, nics, dpdk, libvirt })
+        let (bridge, boot) = (self.bridge(raw.bridge)?, self.boot(raw.boot)?);
+        Ok(HostFile { bridge, nics, dpdk, libvirt, boot })
     }
 
     fn bridge(&self, raw: RawBridge) -> Result<BridgeName, ConfigError> {

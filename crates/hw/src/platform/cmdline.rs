@@ -112,33 +112,23 @@ impl CommandLine {
         requests
     }
 
-    /// Leaves out every argument of the kernel's that `unwanted` names, with the blanks before it.
-    pub fn remove(&mut self, mut unwanted: impl FnMut(&Argument) -> bool) {
+    /// Writes what `change` makes of each of the kernel's arguments in its place. `None` leaves it out, with the blanks
+    /// before it.
+    pub fn rewrite(&mut self, mut change: impl FnMut(&Argument) -> Option<Argument>) {
         let mut at = 0;
         while at < self.end() {
-            if unwanted(&self.arguments[at].1) {
-                let (blanks, _) = self.arguments.remove(at);
-                // The first argument's place is the next one's.
-                if at == 0
-                    && let Some((before, _)) = self.arguments.first_mut()
-                {
-                    *before = blanks;
-                }
-            } else {
+            if let Some(new) = change(&self.arguments[at].1) {
+                self.arguments[at].1 = new;
                 at += 1;
+                continue;
             }
-        }
-    }
-
-    /// Writes `argument` in the place of the first one for which `which` holds, and returns whether there was one.
-    pub fn replace(&mut self, mut which: impl FnMut(&Argument) -> bool, argument: Argument) -> bool {
-        let end = self.end();
-        match self.arguments[..end].iter_mut().find(|(_, old)| which(old)) {
-            Some((_, old)) => {
-                *old = argument;
-                true
+            let (blanks, _) = self.arguments.remove(at);
+            // The first argument's place is the next one's.
+            if at == 0
+                && let Some((before, _)) = self.arguments.first_mut()
+            {
+                *before = blanks;
             }
-            None => false,
         }
     }
 
@@ -314,12 +304,14 @@ mod tests {
     #[test]
     fn changes_leave_the_rest_as_it_was() {
         let mut line = CommandLine::parse("  ro\tquiet  iommu=off rhgb  -- single ");
-        line.remove(|argument| argument.is("quiet"));
-        assert!(line.replace(|argument| argument.is("iommu"), argument("iommu=pt")));
-        assert!(!line.replace(|argument| argument.is("nothing"), argument("x")));
+        line.rewrite(|old| match old.name() {
+            "quiet" => None,
+            "iommu" => Some(argument("iommu=pt")),
+            _ => Some(old.clone()),
+        });
         line.push(argument("intel_iommu=on"));
         assert_eq!(line.to_string(), "  ro  iommu=pt rhgb intel_iommu=on  -- single ");
-        line.remove(|argument| argument.is("ro"));
+        line.rewrite(|old| Some(old.clone()).filter(|old| !old.is("ro")));
         assert_eq!(line.to_string(), "  iommu=pt rhgb intel_iommu=on  -- single ");
     }
 
@@ -360,7 +352,7 @@ mod tests {
             let before = line.to_string();
             line.push(argument("zzzz=1"));
             prop_assert_eq!(line.value("zzzz"), Some("1"));
-            line.remove(|argument| argument.is("zzzz"));
+            line.rewrite(|old| Some(old.clone()).filter(|old| !old.is("zzzz")));
             prop_assert_eq!(line.to_string(), before);
         }
     }

@@ -1,0 +1,62 @@
+//! What a host is booted with, and how that is changed: kernel arguments, huge pages, modules, nested virtualization.
+//!
+//! A [`Request`] says what is wanted. [`Host::plan`] looks at the host, below any root, and says in a [`Plan`] what would
+//! change: files with their new text, the programs to run, huge pages that can be had at run time, and why a reboot is
+//! due. [`Host::apply`] does it, after what is needed to go back is on disk; [`Host::restore`] goes back. Nothing here
+//! reboots.
+//!
+//! | file | its job |
+//! |---|---|
+//! | `want.rs` | what is wanted of a command line, and the smallest change that brings it there |
+//! | `loader.rs` | which boot loader's configuration counts on this host |
+//! | `grub/` | GRUB's defaults, edited without touching what is not meant |
+//! | `grubby.rs` | what `grubby` of the RHEL family shows and is told |
+//! | `owned.rs` | the files that are ours alone |
+//! | `plan.rs`, `apply.rs`, `record.rs` | planning, doing, going back |
+//! | `tree.rs`, `programs.rs` | the only ones that touch the host |
+
+mod apply;
+mod error;
+mod grub;
+mod grubby;
+mod loader;
+#[cfg(feature = "mock")]
+pub mod mock;
+mod owned;
+mod plan;
+mod programs;
+mod record;
+mod tree;
+mod want;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vdpa_hw::platform::Platform;
+
+pub use apply::{Applied, Given, Restored};
+pub use error::{Error, Result, Said};
+pub use plan::{BootChange, FileChange, ModuleChange, NodePages, Pages, Plan, Request};
+pub use programs::{Command, Installed, Programs};
+pub use want::{Count, Want};
+
+/// A host whose boot is prepared.
+#[derive(Debug, Clone)]
+pub struct Host {
+    tree: tree::Tree,
+    platform: Platform,
+    programs: Arc<dyn Programs>,
+}
+
+impl Host {
+    /// The host whose files and programs are below `root`: `/` for this one.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self::with(root.clone(), Platform::new(&root), Arc::new(Installed::new(root)))
+    }
+
+    /// A host whose files are below `root`, with its own kernel and programs.
+    pub fn with(root: PathBuf, platform: Platform, programs: Arc<dyn Programs>) -> Self {
+        Self { tree: tree::Tree::new(root), platform, programs }
+    }
+}

@@ -1,0 +1,64 @@
+//! The files that are ours alone: written whole, removed when nothing in them is wanted.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use vdpa_hw::platform::ModuleName;
+
+use crate::error::{Error, Result};
+use crate::plan::{NodePages, Request};
+use crate::tree::Tree;
+
+/// The first line of each, by which we know it again.
+const HEADER: &str =
+    "# Written by `vdpa host prepare`, taken back by `vdpa host restore`; what is changed here gets lost.\n";
+
+/// modules-load.d(5).
+pub(crate) const MODULES: &str = "/etc/modules-load.d/vdpa.conf";
+/// modprobe.d(5).
+pub(crate) const OPTIONS: &str = "/etc/modprobe.d/vdpa.conf";
+/// tmpfiles.d(5).
+pub(crate) const PAGES: &str = "/etc/tmpfiles.d/vdpa.conf";
+
+/// Our files with the text that each is to have; `None` where it is not needed.
+pub(crate) fn texts(request: &Request, kvm: Option<&ModuleName>) -> Vec<(PathBuf, Option<String>)> {
+    vec![
+        (MODULES.into(), modules(&request.modules)),
+        (OPTIONS.into(), kvm.filter(|_| request.nested).map(nested)),
+        (PAGES.into(), pages(&request.run_time_pages)),
+    ]
+}
+
+/// The text of a file of ours now; an error where somebody else wrote it.
+pub(crate) fn now(tree: &Tree, path: &Path) -> Result<Option<String>> {
+    let text = tree.read(path)?;
+    match &text {
+        Some(text) if !text.starts_with(HEADER) => Err(Error::Foreign(path.to_owned())),
+        _ => Ok(text),
+    }
+}
+
+fn modules(modules: &[(ModuleName, String)]) -> Option<String> {
+    let mut text = HEADER.to_owned();
+    for (module, reason) in modules {
+        let _ = write!(text, "# {reason}\n{module}\n");
+    }
+    (!modules.is_empty()).then_some(text)
+}
+
+fn nested(kvm: &ModuleName) -> String {
+    format!("{HEADER}# Guests may have guests.\noptions {kvm} nested=1\n")
+}
+
+fn pages(pages: &[NodePages]) -> Option<String> {
+    let mut text = HEADER.to_owned();
+    for NodePages { size, node, count } in pages {
+        let directory =
+            format!("/sys/devices/system/node/node{node}/hugepages/hugepages-{}kB", size.bytes() >> 10);
+        let _ = write!(
+            text,
+            "# {count} huge pages of {size} on NUMA node {node}\nw {directory}/nr_hugepages - - - - {count}\n"
+        );
+    }
+    (!pages.is_empty()).then_some(text)
+}
