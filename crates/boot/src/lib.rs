@@ -55,6 +55,11 @@ impl Host {
         Self::with(root.clone(), Platform::new(&root), Arc::new(Installed::new(root)))
     }
 
+    /// What it runs on.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// A host whose files are below `root`, with its own kernel and programs.
     pub fn with(root: PathBuf, platform: Platform, programs: Arc<dyn Programs>) -> Self {
         Self { tree: tree::Tree::new(root), platform, programs }

@@ -7,6 +7,7 @@ use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
 use crate::commands::flows::Flows;
+use crate::commands::prepare::HostCommand;
 use crate::commands::topology::Shown;
 use crate::commands::vm::Vm;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
@@ -30,6 +31,7 @@ Examples:
   vdpa setup --simulate                         try it on a simulated host; changes nothing real
   vdpa plan                                     what `setup` would change for /etc/vdpa/host.toml
   sudo vdpa setup --pci 0000:43:00.0 --vfs 2    the simple case without a host file
+  vdpa host prepare                             kernel arguments, huge pages, modules: the diff
   sudo vdpa setup --config host.toml            the host as the file says
   vdpa status --json                            every statement, for a program
   sudo vdpa teardown                            back to what was there before
@@ -89,6 +91,9 @@ pub enum Command {
         after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since"
     )]
     Teardown(Teardown),
+    /// Prepare what the host is booted with, and take that back.
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Show datapath flows, and which of them a card forwards.
     Flows(Flows),
     /// Show and edit the interfaces of libvirt domains.

@@ -16,6 +16,7 @@ use crate::report::{Outcome, Output, Standing};
 mod device;
 pub mod flows;
 mod plan;
+pub mod prepare;
 mod setup;
 mod status;
 mod supervise;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Status(_) => "status",
         Command::Teardown(_) => "teardown",
         Command::Vm(vm) => vm.name(),
+        Command::Host(command) => command.name(),
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
     };
@@ -52,6 +54,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(options) => plan::run(&session, options).await,
         Command::Status(wanted) => status::run(&session, wanted).await,
         Command::Teardown(options) => teardown::run(&session, options).await,
+        Command::Host(command) => prepare::run(&session, command).await,
         Command::Flows(options) => match flows::run(&session, options) {
             // It has printed as it went.
             Ok(code) => return code,

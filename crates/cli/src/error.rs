@@ -141,6 +141,9 @@ pub enum Error {
     /// A layer's error.
     #[error(transparent)]
     Vm(#[from] vdpa_vm::Error),
+    /// What the host is booted with could not be changed.
+    #[error(transparent)]
+    Boot(#[from] vdpa_boot::Error),
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {
@@ -170,6 +173,11 @@ impl Error {
         }
     }
 
+    /// Whether what was done before it failed could not be taken back: exit code 3.
+    pub fn is_half_done(&self) -> bool {
+        matches!(self, Self::Boot(vdpa_boot::Error::HalfDone { .. }))
+    }
+
     /// The same with its place in the host file.
     #[must_use]
     pub fn at(self, place: Option<&Place>) -> Self {
@@ -191,6 +199,10 @@ impl Error {
             Self::Placed { place, error } => [place.shown().to_vec(), error.details()].concat(),
             Self::Guarded(objections) => objections.iter().map(ToString::to_string).collect(),
             Self::Unverified(lines) | Self::Drifted(lines) => lines.clone(),
+            Self::Boot(vdpa_boot::Error::Changed { diff, .. }) => diff.lines().map(str::to_owned).collect(),
+            Self::Boot(vdpa_boot::Error::HalfDone { error, remains }) => std::iter::once(error.to_string())
+                .chain(remains.iter().map(|line| format!("REMAINS {line}")))
+                .collect(),
             _ => {
                 let mut lines = Vec::new();
                 let mut source = std::error::Error::source(self);
@@ -268,6 +280,7 @@ impl Error {
             Self::Ovs(error) => {
                 error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more")
             }
+            Self::Boot(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
             Self::Datapath(error) => error.hint().unwrap_or(DMESG),
             Self::Vm(error) => {
                 return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned()));

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::plan::Change;
 use crate::step::Step;
 
+mod diff;
 mod log;
 mod outcome;
 

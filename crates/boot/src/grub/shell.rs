@@ -29,8 +29,8 @@ pub(super) struct Trouble {
 pub(super) fn assignments(text: &str, names: &[&'static str]) -> Result<Vec<Assignment>, Trouble> {
     let mut scanner = Scanner { text, at: 0 };
     let mut found = Vec::new();
-    // Compound commands that are open, and parentheses.
-    let (mut compounds, mut parentheses) = (0_usize, 0_usize);
+    // Where compound commands that are open began, and parentheses.
+    let (mut compounds, mut parentheses) = (Vec::new(), 0_usize);
     let mut is_command = true;
     // Assignments of the simple command at hand: a command behind them would take them for itself alone.
     let mut pending: Vec<Assignment> = Vec::new();
@@ -55,10 +55,10 @@ pub(super) fn assignments(text: &str, names: &[&'static str]) -> Result<Vec<Assi
             Token::Word(range) => {
                 let word = &text[range.clone()];
                 if is_command && matches!(word, "if" | "case" | "for" | "while" | "until" | "{") {
-                    compounds += 1;
+                    compounds.push(range.start);
                     is_command = !matches!(word, "case" | "for");
                 } else if is_command && matches!(word, "fi" | "esac" | "done" | "}") {
-                    compounds = compounds.saturating_sub(1);
+                    compounds.pop();
                 } else if is_command && matches!(word, "then" | "else" | "elif" | "do" | "!") {
                     // What follows is a command.
                 } else if is_command && word == "export" {
@@ -73,7 +73,7 @@ pub(super) fn assignments(text: &str, names: &[&'static str]) -> Result<Vec<Assi
                     if append {
                         return trouble("with `+=`, which not every shell knows");
                     }
-                    if compounds > 0 || parentheses > 0 {
+                    if !compounds.is_empty() || parentheses > 0 {
                         return trouble("inside a compound command, so that it depends on the boot");
                     }
                     let line = scanner.line(range.start);
@@ -87,6 +87,9 @@ pub(super) fn assignments(text: &str, names: &[&'static str]) -> Result<Vec<Assi
                 }
             }
         }
+    }
+    if let Some(start) = compounds.pop() {
+        return Err(scanner.trouble(start, "a compound command that is not closed"));
     }
     found.append(&mut pending);
     Ok(found)
@@ -291,6 +294,7 @@ mod tests {
         assert!(trouble("A+=\" x\"").1.contains("+="));
         assert_eq!(trouble("B=1\nA=1 command"), (2, "A is set for one command only".to_owned()));
         assert_eq!(trouble("B=1\n\nA=\"x").0, 3);
+        assert_eq!(trouble("A=1\nif x; then\n"), (2, "a compound command that is not closed".to_owned()));
         assert_eq!(trouble("A='x\n\n").0, 1);
         assert_eq!(trouble("cat <<EOF\nA=1\nEOF\n"), (1, "a here-document".to_owned()));
         assert!(trouble("D=`x").1.contains("substitution"));

@@ -96,6 +96,17 @@ fn what_cannot_be_kept_is_named_with_its_line() {
     }
 }
 
+/// The arguments as `grub-mkconfig` gets them: from a shell that sources the file. `None` where it does not run.
+fn shell(text: &str) -> Option<Vec<String>> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let script = "set -e; . \"$1\"; printf '%s %s' \"$GRUB_CMDLINE_LINUX\" \"$GRUB_CMDLINE_LINUX_DEFAULT\"";
+    let output =
+        std::process::Command::new("sh").args(["-c", script, "sh"]).arg(file.path()).output().unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    output.status.success().then(|| words.split_whitespace().map(str::to_owned).collect())
+}
+
 /// Lines of such files, some of which set what we edit, at most once each.
 fn files() -> impl Strategy<Value = String> {
     let other = prop::sample::select(vec![
@@ -152,7 +163,22 @@ proptest! {
             }
             rest.lines().map(str::to_owned).collect()
         };
-        prop_assert_eq!(rest(&text), rest(once));
+        // Where the variable was not there, its line comes behind all others.
+        let (was, is) = (rest(&text), rest(once));
+        prop_assert_eq!(&is[..was.len()], was.as_slice());
+        let has = !assignments(&text, &[ALWAYS]).unwrap().is_empty();
+        prop_assert!(is.len() == was.len() || !has && is.last().is_some_and(|line| line == "GRUB_CMDLINE_LINUX="));
+    }
+
+    #[test]
+    fn the_shell_reads_what_we_read(text in files()) {
+        let Ok(before) = defaults(&[(DEFAULT_FILE, &text)]) else { return Ok(()) };
+        let changed = before.with(&intel()).unwrap();
+        let once = changed.first().map_or(text.as_str(), |(_, text)| text);
+        let Some(words) = shell(once) else { return Ok(()) };
+        let line = defaults(&[(DEFAULT_FILE, once)]).unwrap().command_line().unwrap();
+        let ours: Vec<_> = line.arguments().map(ToString::to_string).filter(|word| word != "$X").collect();
+        prop_assert_eq!(words, ours, "{}", once);
     }
 
     #[test]

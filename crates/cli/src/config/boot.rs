@@ -174,9 +174,9 @@ mod tests {
             ("arguments = [\"x=\\\"y\\\"\"]", "5:14"),
             ("arguments = [\"hugepages=4\"]", "5:14"),
             ("huge_pages = [{ size = \"3M\", count = 1 }]", "5:24"),
-            ("huge_pages = [{ size = \"2M\", count = 1 }, { size = \"2M\", count = 2 }]", "5:42"),
+            ("huge_pages = [{ size = \"2M\", count = 1 }, { size = \"2M\", count = 2 }]", "5:43"),
             ("huge_pages = [{ size = \"2M\", count = 1, at = \"run\" }]", "5:15"),
-            ("modules = [\"../x\"]", "5:12"),
+            ("modules = [\"../x\"]", "5:11"),
             ("nestde = true", "5:1"),
         ] {
             let error = read(boot).unwrap_err();

@@ -150,7 +150,8 @@ impl Outcome {
 
     /// A command that did not. Exit code 3 where something remains, 2 where the mistake is the user's.
     pub fn failed(command: &'static str, failure: &Failure) -> Self {
-        let complete = failure.restored.as_ref().is_none_or(Restored::is_complete);
+        let complete =
+            failure.restored.as_ref().is_none_or(Restored::is_complete) && !failure.error.is_half_done();
         let (outcome, exit_code) = match (complete, failure.error.is_usage()) {
             (false, _) => ("incomplete", 3),
             (true, true) => ("failed", 2),

@@ -6,6 +6,7 @@
 
 mod guest;
 mod iproute2;
+mod prepare;
 mod state;
 mod traffic;
 

@@ -73,8 +73,8 @@ impl Files for Rooted {
     }
 
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
-        // Neither created nor truncated: sysfs has no use for either.
-        let mut file = OpenOptions::new().write(true).open(self.below(path))?;
+        // Not created. Truncated as by a shell's `>`: sysfs takes no notice, and a plain file holds what was written last.
+        let mut file = OpenOptions::new().write(true).truncate(true).open(self.below(path))?;
         let path = path.display();
         let _waiting = tracing::debug_span!("sysfs.write", waits_for = "kernel", %path, text).entered();
         file.write_all(text.as_bytes())

@@ -1,0 +1,362 @@
+//! `vdpa host prepare` and `vdpa host restore` on the trees of four distributions, and on the simulated host.
+
+mod common;
+#[path = "prepare/root.rs"]
+mod root;
+
+use common::command::{Simulated, run, vdpa};
+use root::{ALL, DEBIAN_12, Kind, ROCKY_8, ROCKY_9, Root, UBUNTU_24_04};
+
+/// What is asked for in most tests: arguments, a node's huge pages, a module, nested virtualization.
+const ASK: [&str; 7] = [
+    "prepare",
+    "--hugepages",
+    "1G=16",
+    "--hugepages=2M=512@1",
+    "--module=vhost_vdpa",
+    "--nested",
+    "--default-hugepagesz=1G",
+];
+
+fn wanted(kind: &Kind) -> Vec<&'static str> {
+    let intel = ["intel_iommu=on"].into_iter().filter(|_| kind.vendor == "GenuineIntel");
+    intel.chain(["iommu=pt", "default_hugepagesz=1G", "hugepagesz=1G", "hugepages=16"]).collect()
+}
+
+#[test]
+fn a_plan_shows_everything_and_touches_nothing() {
+    for kind in ALL {
+        let root = Root::new(&kind);
+        let before = root.snapshot();
+        let said = root.host(&[&ASK[..], &["--detailed-exitcode"]].concat()).exits(10);
+        assert_eq!(root.snapshot(), before, "{}", kind.tree);
+        for argument in wanted(&kind) {
+            let shown = said.out.lines().any(|line| line.starts_with('+') && line.contains(argument));
+            assert!(shown, "{}: {argument}\n{said}", kind.tree);
+        }
+        for line in [
+            "+options kvm_",
+            "+vhost_vdpa",
+            "huge pages of 2M on NUMA node 1: 0 → 512",
+            "then a reboot is due",
+        ] {
+            assert!(said.out.contains(line), "{}: {line}\n{said}", kind.tree);
+        }
+        assert!(said.out.contains("nothing was written"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_applied_is_there_once_is_not_applied_again_and_is_taken_back() {
+    for kind in ALL {
+        let root = Root::new(&kind);
+        let before = root.snapshot();
+        let apply = [&ASK[..], &["--apply"]].concat();
+        let said = root.host(&apply).exits(0);
+        assert!(said.out.contains("a reboot is due"), "{said}");
+        let line = root.next_boot(&kind);
+        for argument in wanted(&kind) {
+            assert_eq!(line.iter().filter(|word| *word == argument).count(), 1, "{}: {line:?}", kind.tree);
+        }
+        let kept =
+            ["quiet", "console=tty1", "rd.lvm.lv=rl/root"].iter().any(|word| line.iter().any(|l| l == word));
+        assert!(kept, "{}: {line:?}", kind.tree);
+        let node = "sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages";
+        assert_eq!(root.read(node), "512");
+        assert!(root.read("etc/tmpfiles.d/vdpa.conf").contains(&format!("w /{node} - - - - 512\n")));
+        assert!(root.read("proc/modules").contains("vhost_vdpa"));
+
+        let applied = root.snapshot();
+        let again = root.host(&apply).exits(0);
+        assert!(again.out.contains("nothing to write"), "{}: {again}", kind.tree);
+        assert_eq!(root.snapshot(), applied, "{}", kind.tree);
+
+        root.host(&["restore"]).exits(0);
+        let mut after = root.snapshot();
+        // What a boot loader's program makes is not ours, and a loaded module stays.
+        for made in ["boot/grub/grub.cfg", "etc/kernel/cmdline", "proc/modules"] {
+            after.remove(std::path::Path::new(made));
+        }
+        let mut before = before;
+        before.remove(std::path::Path::new("proc/modules"));
+        // The order of arguments is grubby's to choose.
+        let sorted = |text: &str| {
+            let words = |line: &str| {
+                let mut words: Vec<_> = line.split(['"', ' ']).map(str::to_owned).collect();
+                words.retain(|word| !word.is_empty());
+                words.sort();
+                words.join(" ")
+            };
+            text.lines().map(words).collect::<Vec<_>>()
+        };
+        assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{}", kind.tree);
+        for (path, (mode, text)) in &before {
+            let (mode_after, text_after) = &after[path];
+            assert_eq!(mode, mode_after, "{path:?}");
+            if kind.programs.contains(&"grubby") {
+                assert_eq!(sorted(text), sorted(text_after), "{path:?}");
+            } else {
+                // The kernel's attributes have no line end when we have written them.
+                assert_eq!(text.trim_end(), text_after.trim_end(), "{path:?}");
+            }
+        }
+        let nothing = root.host(&["restore"]).exits(0);
+        assert!(nothing.out.contains("nothing was prepared"), "{nothing}");
+    }
+}
+
+#[test]
+fn what_the_user_set_otherwise_is_replaced_and_shown() {
+    let root = Root::new(&DEBIAN_12);
+    let file = root.read("etc/default/grub");
+    let mine = file.replace("\"quiet\"", "\"quiet intel_iommu=off  hugepagesz=1G hugepages=2\"");
+    root.write("etc/default/grub", &mine);
+    let said = root.host(&["prepare", "--hugepages=1G=16", "--apply"]).exits(0);
+    assert!(
+        said.out.contains("-GRUB_CMDLINE_LINUX_DEFAULT=\"quiet intel_iommu=off  hugepagesz=1G hugepages=2\""),
+        "{said}"
+    );
+    let expected = mine
+        .replace("intel_iommu=off  hugepagesz=1G hugepages=2", "intel_iommu=on  hugepagesz=1G hugepages=16")
+        .replace("LINUX=\"\"", "LINUX=\"iommu=pt\"");
+    assert_eq!(root.read("etc/default/grub"), expected, "every other byte stays");
+    assert_eq!(root.read("etc/default/grub.before-vdpa"), mine);
+
+    let root = Root::new(&ROCKY_9);
+    let entry = root.read(ROCKY_9.result.0).replace(" ro ", " ro amd_iommu=off iommu=soft ");
+    root.write(ROCKY_9.result.0, &entry);
+    let said = root.host(&["prepare", "--apply"]).exits(0);
+    assert!(said.out.contains("ran `grubby --update-kernel=ALL"), "{said}");
+    let line = root.next_boot(&ROCKY_9);
+    assert!(
+        line.contains(&"iommu=pt".to_owned())
+            && !line.iter().any(|word| word.ends_with("off") || word == "iommu=soft"),
+        "{line:?}"
+    );
+    root.host(&["restore"]).exits(0);
+    let line = root.next_boot(&ROCKY_9);
+    assert!(
+        line.contains(&"amd_iommu=off".to_owned()) && line.contains(&"iommu=soft".to_owned()),
+        "{line:?}"
+    );
+}
+
+#[test]
+fn drop_ins_of_cloud_images_are_seen() {
+    // They replace GRUB_CMDLINE_LINUX_DEFAULT, where an argument in /etc/default/grub would never arrive.
+    let root = Root::new(&UBUNTU_24_04);
+    let base = root.read("etc/default/grub").replace("quiet splash", "quiet splash iommu=pt");
+    root.write("etc/default/grub", &base);
+    root.host(&["prepare", "--apply"]).exits(0);
+    let line = root.next_boot(&UBUNTU_24_04);
+    assert!(line.contains(&"iommu=pt".to_owned()), "{line:?}");
+    assert!(root.read("etc/default/grub").contains("GRUB_CMDLINE_LINUX=\"iommu=pt\""));
+
+    let cloud = "etc/default/grub.d/60-site.cfg";
+    root.write(cloud, "GRUB_CMDLINE_LINUX='net.ifnames=0 iommu=off' # ours\n");
+    let said = root.host(&["prepare", "--apply"]).exits(0);
+    assert!(said.out.contains("60-site.cfg replaces the GRUB_CMDLINE_LINUX"), "{said}");
+    assert_eq!(root.read(cloud), "GRUB_CMDLINE_LINUX='net.ifnames=0 iommu=pt' # ours\n");
+    assert!(root.next_boot(&UBUNTU_24_04).contains(&"iommu=pt".to_owned()));
+}
+
+#[test]
+fn files_that_cannot_be_kept_are_named_and_nothing_is_touched() {
+    let grub = "etc/default/grub";
+    for (text, what, hint) in [
+        (
+            "A=1\nif x; then\n GRUB_CMDLINE_LINUX=y\nfi\n",
+            "/etc/default/grub:3: GRUB_CMDLINE_LINUX is set inside a compound command",
+            "line 3",
+        ),
+        (
+            "GRUB_CMDLINE_LINUX=a\nGRUB_CMDLINE_LINUX=b\n",
+            "/etc/default/grub sets GRUB_CMDLINE_LINUX in line 1, and again in line 2",
+            "remove line 1",
+        ),
+        ("GRUB_CMDLINE_LINUX=\"x\n", "/etc/default/grub:1: a quote that is not closed", "line 1"),
+    ] {
+        let root = Root::new(&DEBIAN_12);
+        root.write(grub, text);
+        let before = root.snapshot();
+        root.host(&["prepare", "--nested", "--apply"]).exits(1).is_an_error(what, hint);
+        assert_eq!(root.snapshot(), before);
+    }
+    let root = Root::new(&DEBIAN_12);
+    root.write("etc/modprobe.d/vdpa.conf", "options kvm_intel ept=1\n");
+    let before = root.snapshot();
+    root.host(&["prepare", "--nested", "--apply"])
+        .exits(1)
+        .is_an_error("/etc/modprobe.d/vdpa.conf is not ours", "mv ");
+    assert_eq!(root.snapshot(), before);
+}
+
+#[test]
+fn what_fails_half_way_leaves_the_files_as_they_were() {
+    // A directory where a file has to go cannot be written by root either.
+    let root = Root::new(&DEBIAN_12);
+    root.write("etc/modules-load.d", "a file\n");
+    let before = root.snapshot();
+    root.host(&["prepare", "--module=vfio-pci", "--apply"])
+        .exits(1)
+        .is_an_error("modules-load.d/vdpa.conf", "");
+    assert_eq!(root.snapshot(), before);
+
+    let root = Root::new(&DEBIAN_12);
+    root.program(
+        "update-grub",
+        "#!/bin/sh\necho 'grub-probe: error: cannot find a device for /.' >&2\nexit 1\n",
+    );
+    let before = root.snapshot();
+    let said = root.host(&["prepare", "--nested", "--apply"]).exits(1);
+    said.is_an_error("`update-grub` failed", "type `update-grub`");
+    assert!(said.err.contains("  grub-probe: error: cannot find a device for /."), "{said}");
+    assert_eq!(root.snapshot(), before);
+
+    let root = Root::new(&ROCKY_8);
+    let lazy = "#!/bin/sh\ncase $1 in --info=ALL) printf 'index=0\\nkernel=\"/boot/vmlinuz\"\\nargs=\"ro\"\\n';; esac\n";
+    root.program("grubby", lazy);
+    let before = root.snapshot();
+    let said = root.host(&["prepare", "--apply"]).exits(1);
+    said.is_an_error("ended well, and not every entry has intel_iommu=on iommu=pt", "grubby");
+    assert_eq!(root.snapshot(), before);
+}
+
+#[test]
+fn what_somebody_changed_since_is_not_overwritten_unless_told() {
+    let root = Root::new(&DEBIAN_12);
+    let before = root.read("etc/default/grub");
+    root.host(&["prepare", "--apply"]).exits(0);
+    let changed = root.read("etc/default/grub") + "GRUB_TIMEOUT=1\n";
+    root.write("etc/default/grub", &changed);
+    let said = root.host(&["restore"]).exits(1);
+    said.is_an_error("/etc/default/grub was changed since", "--force changed");
+    assert!(said.err.contains("+GRUB_TIMEOUT=1"), "{said}");
+    assert_eq!(root.read("etc/default/grub"), changed);
+    root.host(&["restore", "--force", "changed"]).exits(0);
+    assert_eq!(root.read("etc/default/grub"), before);
+}
+
+#[test]
+fn other_ways_to_boot_are_refused_with_words() {
+    let root = Root::new(&DEBIAN_12);
+    std::fs::remove_file(root.path().join("usr/sbin/update-grub")).unwrap();
+    root.write("boot/loader/loader.conf", "default @saved\n");
+    let said = root.host(&["prepare", "--apply"]).exits(1);
+    said.is_an_error("where systemd-boot starts the kernel", "/etc/kernel/cmdline");
+    assert!(said.err.contains("intel_iommu=on iommu=pt"), "{said}");
+    // What needs no arguments is done all the same.
+    root.host(&["prepare", "--no-iommu", "--hugepages=2M=8@0", "--apply"]).exits(0);
+    assert!(root.path().join("etc/tmpfiles.d/vdpa.conf").exists());
+
+    let root = Root::new(&ROCKY_9);
+    root.write("run/ostree-booted", "");
+    root.host(&["prepare"]).exits(1).is_an_error("rpm-ostree", "rpm-ostree kargs");
+
+    // Without grubby, GRUB's own way is taken, and its file is where the links say.
+    let root = Root::new(&ROCKY_8);
+    std::fs::remove_file(root.path().join("usr/sbin/grubby")).unwrap();
+    root.program("grub2-mkconfig", include_str!("prepare/programs/grub2-mkconfig"));
+    std::os::unix::fs::symlink("../boot/efi/EFI/rocky/grub.cfg", root.path().join("etc/grub2-efi.cfg"))
+        .unwrap();
+    root.write("sys/firmware/efi/fw_platform_size", "64\n");
+    let said = root.host(&["prepare", "--apply"]).exits(0);
+    assert!(said.out.contains("ran `grub2-mkconfig -o /boot/efi/EFI/rocky/grub.cfg`"), "{said}");
+    assert!(root.read("boot/efi/EFI/rocky/grub.cfg").contains("iommu=pt"));
+}
+
+#[test]
+fn a_nodes_gigantic_pages_are_an_argument_where_the_kernel_takes_it() {
+    let ubuntu = Root::new(&UBUNTU_24_04).json(&["prepare", "--hugepages=1G=8@0", "--hugepages=1G=4@1"]);
+    assert_eq!(ubuntu["arguments"][2], "hugepagesz=1G hugepages=0:8,1:4");
+    assert_eq!(ubuntu["pages"], serde_json::json!([]));
+    let rocky = Root::new(&ROCKY_8).json(&["prepare", "--hugepages=1G=8@0"]);
+    assert_eq!(rocky["pages"][0]["count"], 8);
+    assert!(rocky["notes"][0].as_str().unwrap().contains("Linux 5.16"), "{rocky:#}");
+}
+
+#[test]
+fn a_host_file_says_it_too_and_flags_add_to_it() {
+    let root = Root::new(&DEBIAN_12);
+    root.write(
+        "etc/vdpa/host.toml",
+        "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 1\n[[nic.vf]]\nindex = 0\ndatapath = \"kernel\"\n\
+         [boot]\nhuge_pages = [{ size = \"1G\", count = 4 }]\narguments = [\"isolcpus=4-7\"]\n",
+    );
+    let document = root.json(&["prepare", "--arg=nohz_full=4-7", "--hugepages=1G=8"]);
+    let arguments = serde_json::json!([
+        "intel_iommu=on",
+        "iommu=pt",
+        "hugepagesz=1G hugepages=8",
+        "nohz_full=4-7",
+        "isolcpus=4-7"
+    ]);
+    assert_eq!(document["arguments"], arguments);
+    let modules: Vec<_> =
+        document["modules"].as_array().unwrap().iter().map(|m| m["module"].as_str().unwrap()).collect();
+    assert_eq!(modules, ["mlx5_vdpa", "vhost_vdpa"]);
+    root.host(&["prepare", "--arg=a b"]).exits(2).is_an_error("`a b` is no kernel argument", "one argument");
+    root.host(&["prepare", "--hugepages=1G=4@0", "--hugepages=1G=4"])
+        .exits(2)
+        .is_an_error("for the host and for a node", "");
+    let missing = root.host(&["prepare", "--module=no_such_module"]).exits(0);
+    assert!(missing.out.contains("has no module no_such_module"), "{missing}");
+}
+
+#[test]
+fn json_is_one_document_of_the_documented_shape() {
+    let root = Root::new(&DEBIAN_12);
+    let keys =
+        |document: &serde_json::Value| document.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    // What every command says, and what this one has to say.
+    let every = "command simulated outcome exit_code elapsed_ms statements receipt notes error restored";
+    let own = "arguments boot files pages modules backups reboot";
+    let documented: Vec<String> = format!("{every} {own}").split(' ').map(str::to_owned).collect();
+    let planned = root.json(&ASK);
+    assert_eq!((keys(&planned), &planned["outcome"]), (documented.clone(), &"changes".into()));
+    assert_eq!(planned["boot"]["command"], serde_json::json!(["update-grub"]));
+    assert!(planned["boot"]["files"][0]["diff"].as_str().unwrap().starts_with("--- /etc/default/grub\n"));
+    let done = root.json(&[&ASK[..], &["--apply"]].concat());
+    assert_eq!((keys(&done), &done["outcome"]), (documented, &"done".into()));
+    assert_eq!((&done["pages"][0]["now"], &done["pages"][0]["given"]), (&0.into(), &512.into()));
+    assert_eq!(done["backups"][0], "/etc/default/grub.before-vdpa");
+    assert_eq!(root.json(&ASK)["outcome"], "unchanged");
+    let restored = root.json(&["restore"]);
+    assert_eq!((&restored["command"], &restored["outcome"]), (&"host restore".into(), &"done".into()));
+}
+
+#[test]
+fn a_simulated_host_gives_what_memory_it_has() {
+    let host = Simulated::new();
+    let first = host.run(&["host", "prepare", "--nested"]).exits(0);
+    assert!(first.out.contains("+options kvm_intel nested=1"), "{first}");
+    let said =
+        host.run(&["host", "prepare", "--hugepages=2M=512@0", "--hugepages=1G=40", "--apply"]).exits(0);
+    assert!(
+        said.out.contains("hugepages=24 rdblacklist") && said.out.contains("hugepages=40 rdblacklist"),
+        "{said}"
+    );
+    assert!(
+        said.out.contains("the running kernel was not started with hugepagesz=1G hugepages=40"),
+        "{said}"
+    );
+    let short = host.run(&["host", "prepare", "--hugepages=2M=999999@0", "--apply"]).exits(1);
+    assert!(short.out.contains("of which the kernel gave 49719"), "{short}");
+    host.run(&["host", "restore"]).exits(0);
+    let failed = host.run(&["host", "prepare", "--hugepages=1G=40", "--apply", "--fail-at=1"]).exits(1);
+    assert_eq!(
+        failed.error()[..2],
+        ["error: `grub2-mkconfig -o /boot/grub2/grub.cfg` failed", "  fault injected"]
+    );
+    for said in [first, said, short, failed] {
+        for line in said.out.lines().chain(said.err.lines()) {
+            assert!(line.starts_with("[simulated] "), "{line}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn the_help_has_what_a_host_file_takes() {
+    let help = run(&mut vdpa(&["host", "prepare", "--help"])).exits(0);
+    assert!(help.out.contains("[boot]") && !help.out.contains("--root"), "{help}");
+}
