@@ -162,7 +162,7 @@ impl HostFile {
 impl Default for HostFile {
     fn default() -> Self {
         let (dpdk, libvirt) = (Dpdk::default(), Libvirt::default());
-        Self { bridge: default_bridge(), nics: Vec::new(), dpdk, libvirt }
+        Self { bridge: default_bridge(), nics: Vec::new(), dpdk, libvirt, boot: boot::Boot::default() }
     }
 }
 

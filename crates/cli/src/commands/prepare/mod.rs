@@ -182,9 +182,10 @@ pub(super) async fn run(session: &Session, command: &HostCommand) -> super::Resu
             let (request, notes) = request::of(options, file.as_ref(), &platform)?;
             let mut plan = host.plan(&request).await.map_err(Error::from)?;
             plan.notes.splice(0..0, notes);
-            let applied = match options.apply {
-                true => Some(host.apply(&request, &plan).await.map_err(Error::from)?),
-                false => None,
+            let applied = if options.apply {
+                Some(host.apply(&request, &plan).await.map_err(Error::from)?)
+            } else {
+                None
             };
             let prepared = Prepared { plan, applied, detailed: options.detailed_exitcode };
             Ok(prepared.show(session))
