@@ -114,6 +114,21 @@ pub enum Command {
     Dev(Words),
     /// Show what hangs on what: card, VFs, representors, bridge, datapaths, virtual machines.
     Topology(Shown),
+    /// Print what a shell needs to complete this program's words.
+    #[command(
+        after_help = "Examples:\n  vdpa completions bash > /etc/bash_completion.d/vdpa\n  vdpa completions fish > ~/.config/fish/completions/vdpa.fish"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print this program's manual page, or write those of all its commands.
+    #[command(after_help = "Examples:\n  vdpa man | man -l -\n  vdpa man --into /usr/local/share/man/man1")]
+    Man {
+        /// Write vdpa.1 and a page for each command into this directory.
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
     Supervise {
@@ -129,7 +144,7 @@ pub struct Common {
     #[arg(short, long, global = true)]
     pub json: bool,
     /// With `mgmtdev` and `dev`: JSON on several lines.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, hide = true)]
     pub pretty: bool,
     /// Work on a simulated host (the reference document's host 105), kept in DIR between commands
     /// [default DIR: `$XDG_STATE_HOME/vdpa/simulated`].

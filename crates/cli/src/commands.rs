@@ -15,6 +15,7 @@ use crate::report::{Outcome, Output, Standing};
 
 mod device;
 pub mod flows;
+mod generate;
 mod plan;
 pub mod prepare;
 mod setup;
@@ -38,6 +39,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Supervise { directory } => return supervise::run(directory).await,
         Command::Mgmtdev(words) => return device::run(&cli.common, Object::MgmtDev, words).await,
         Command::Dev(words) => return device::run(&cli.common, Object::Dev, words).await,
+        Command::Completions { shell } => return generate::completions(*shell),
+        Command::Man { into } => return generate::man(into.as_deref()),
         Command::Setup(_) => "setup",
         Command::Plan(_) => "plan",
         Command::Status(_) => "status",
@@ -65,7 +68,11 @@ pub async fn run(cli: Cli) -> ExitCode {
             Err(error) => Err(error.into()),
         },
         Command::Vm(vm) => vm::run(&session, vm).await,
-        Command::Supervise { .. } | Command::Mgmtdev(_) | Command::Dev(_) => unreachable!("returned above"),
+        Command::Supervise { .. }
+        | Command::Mgmtdev(_)
+        | Command::Dev(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => unreachable!("returned above"),
     };
     let mut outcome = result.unwrap_or_else(|failure| {
         session.output.error(&failure);
