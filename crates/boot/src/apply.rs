@@ -17,6 +17,7 @@ use crate::loader::Loader;
 use crate::plan::{FileChange, NodePages, Plan, Request};
 use crate::programs::Command;
 use crate::record::{KeptPages, Record};
+use crate::want::{Want, listed};
 use crate::{Host, owned};
 
 /// What was done.
@@ -43,8 +44,10 @@ pub struct Given {
 /// What was taken back.
 #[derive(Debug, Default, Serialize)]
 pub struct Restored {
-    /// Files, with the text they had.
+    /// Files that have the text they had.
     pub files: Vec<PathBuf>,
+    /// Files that are gone, as there were none.
+    pub removed: Vec<PathBuf>,
     /// What was run.
     pub command: Option<Command>,
     /// What stays as it is until the next boot, or has to be looked after.
@@ -74,7 +77,8 @@ impl Host {
                     // Ours from an earlier time whose record is gone: nobody wants it back.
                     record.forget_backup(&file.path);
                 } else {
-                    self.tree.write(&backup, file.before.as_deref())?;
+                    let text = file.before.as_deref().unwrap_or_default();
+                    self.tree.write_like(&backup, text, &file.path)?;
                     applied.backups.push(backup);
                 }
             }
@@ -117,22 +121,20 @@ impl Host {
         let Some(boot) = &plan.boot else { return Ok(()) };
         self.programs.run(&boot.command).await?;
         // Ended well is not done: what is there now is what counts.
-        let missing: Vec<String> = match Loader::of(&self.tree, &*self.programs)? {
+        let wants = &request.wants;
+        let missing = match Loader::of(&self.tree, &*self.programs)? {
             Loader::Grubby => {
                 let entries = grubby::entries(&self.programs.run(&grubby::info()).await?);
-                let lacks = |want: &&crate::Want| !entries.iter().all(|entry| want.holds(&entry.arguments));
-                request.wants.iter().filter(lacks).map(ToString::to_string).collect()
+                let lacks = |want: &&Want| !entries.iter().all(|entry| want.holds(&entry.arguments));
+                wants.iter().filter(lacks).collect()
             }
-            Loader::Grub { defaults, .. } => {
-                let line = defaults.command_line()?;
-                request.wants.iter().filter(|want| !want.holds(&line)).map(ToString::to_string).collect()
-            }
+            Loader::Grub(grub) => grub.lacks(&self.tree, wants),
             Loader::Other { .. } => Vec::new(),
         };
         if missing.is_empty() {
             return Ok(());
         }
-        let missing = format!("not every entry has {}", missing.join(" "));
+        let missing = format!("not every entry has {}", listed(missing));
         Err(Error::NoEffect { command: boot.command.to_string(), missing })
     }
 
@@ -181,25 +183,28 @@ impl Host {
         let mut changes = Vec::new();
         for kept in &record.files {
             let now = self.tree.read(&kept.path)?;
+            let before = match &kept.backup {
+                Some(backup) => Some(self.tree.read(backup)?.ok_or_else(|| {
+                    let missing = std::io::ErrorKind::NotFound.into();
+                    Error::io(format!("read the backup {}", backup.display()), missing)
+                })?),
+                None => None,
+            };
+            // A restore that was interrupted has brought some back already.
+            if now == before {
+                continue;
+            }
             if (kept.mixed || now != kept.written) && !force {
                 let since = FileChange { path: kept.path.clone(), before: kept.written.clone(), after: now };
                 return Err(Error::Changed { path: kept.path.clone(), diff: since.diff() });
             }
-            let before = match &kept.backup {
-                Some(backup) => Some(self.tree.read(backup)?.ok_or_else(|| {
-                    Error::io(
-                        format!("read the backup {}", backup.display()),
-                        std::io::ErrorKind::NotFound.into(),
-                    )
-                })?),
-                None => None,
-            };
             changes.push(FileChange { path: kept.path.clone(), before: now, after: before });
         }
         let mut restored = Restored::default();
         for change in &changes {
             self.tree.write(&change.path, change.after.as_deref())?;
-            restored.files.push(change.path.clone());
+            let list = if change.after.is_some() { &mut restored.files } else { &mut restored.removed };
+            list.push(change.path.clone());
         }
         restored.command =
             record.arguments.as_ref().and_then(grubby::undo).or_else(|| record.regenerate.clone());

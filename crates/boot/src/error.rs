@@ -44,6 +44,16 @@ pub enum Error {
         /// The arguments that are asked for.
         arguments: String,
     },
+    /// More huge pages are asked for than there is memory: a host that is booted so does not come up.
+    #[error("{asked_mib} MiB of huge pages are asked for on {place}, which has {memory_mib} MiB of memory")]
+    NoMemory {
+        /// How much is asked for, in MiB.
+        asked_mib: u64,
+        /// Where.
+        place: String,
+        /// How much there is, in MiB.
+        memory_mib: u64,
+    },
     /// A file that is ours by its name was written by somebody else.
     #[error("{0} is not ours: it does not begin with the line that we write")]
     Foreign(PathBuf),
@@ -141,6 +151,7 @@ impl Error {
                 format!("only the last counts: remove line {first} of {}", path.display())
             }
             Self::NoLoader { instead, arguments, .. } => format!("{instead}: {arguments}"),
+            Self::NoMemory { .. } => "ask for fewer, and leave some memory for the host itself".to_owned(),
             Self::Foreign(path) => format!("move it away: `mv {0} {0}.old`", path.display()),
             Self::Changed { .. } => {
                 "`vdpa host restore --force changed` overwrites it with what was there before".to_owned()

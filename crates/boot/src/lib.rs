@@ -11,6 +11,7 @@
 //! | `loader.rs` | which boot loader's configuration counts on this host |
 //! | `grub/` | GRUB's defaults, edited without touching what is not meant |
 //! | `grubby.rs` | what `grubby` of the RHEL family shows and is told |
+//! | `memory.rs` | whether there is memory for so many huge pages |
 //! | `owned.rs` | the files that are ours alone |
 //! | `plan.rs`, `apply.rs`, `record.rs` | planning, doing, going back |
 //! | `tree.rs`, `programs.rs` | the only ones that touch the host |
@@ -20,6 +21,7 @@ mod error;
 mod grub;
 mod grubby;
 mod loader;
+mod memory;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod owned;

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use vdpa_hw::platform::CommandLine;
+
 use crate::error::Result;
 use crate::grub::{DEFAULT_FILE, Defaults};
 use crate::programs::{Command, Programs};
 use crate::tree::Tree;
+use crate::want::Want;
 
 /// Where kernel arguments are written.
 #[derive(Debug)]
@@ -13,9 +16,37 @@ pub(crate) enum Loader {
     /// `grubby` changes the entries.
     Grubby,
     /// GRUB's defaults are edited, then its configuration is made anew.
-    Grub { defaults: Defaults, before: Vec<(PathBuf, String)>, regenerate: Command },
+    Grub(Grub),
     /// A way to boot that we do not write: what was found, and what to do by hand.
     Other { found: &'static str, instead: &'static str },
+}
+
+/// GRUB without grubby.
+#[derive(Debug)]
+pub(crate) struct Grub {
+    /// What the configuration is made from.
+    pub(crate) defaults: Defaults,
+    /// The same as it is written, by file.
+    pub(crate) before: Vec<(PathBuf, String)>,
+    /// What makes the configuration.
+    pub(crate) regenerate: Command,
+    /// The configuration, which is what GRUB reads.
+    pub(crate) config: PathBuf,
+}
+
+impl Grub {
+    /// What no entry of the configuration has: it was not made since the defaults ask for it. Nothing where the
+    /// configuration cannot be read, or has its entries elsewhere (Boot Loader Specification).
+    pub(crate) fn lacks<'a>(&self, tree: &Tree, wants: &'a [Want]) -> Vec<&'a Want> {
+        let text = tree.read(&self.config).ok().flatten().unwrap_or_default();
+        let kernels = text.lines().filter_map(|line| {
+            let (command, line) = line.trim_start().split_once([' ', '\t'])?;
+            matches!(command, "linux" | "linux16" | "linuxefi").then(|| CommandLine::parse(line))
+        });
+        let kernels: Vec<CommandLine> = kernels.collect();
+        let has = |want: &Want| kernels.is_empty() || kernels.iter().any(|line| want.holds(line));
+        wants.iter().filter(|want| !has(want)).collect()
+    }
 }
 
 impl Loader {
@@ -34,7 +65,7 @@ impl Loader {
         if programs.has("grubby") && has_entries {
             return Ok(Self::Grubby);
         }
-        if let (Some(text), Some(regenerate)) =
+        if let (Some(text), Some((regenerate, config))) =
             (tree.read(Path::new(DEFAULT_FILE))?, regenerate(tree, programs)?)
         {
             let mut before = vec![(PathBuf::from(DEFAULT_FILE), text)];
@@ -44,7 +75,8 @@ impl Loader {
                     before.push((path, text));
                 }
             }
-            return Ok(Self::Grub { defaults: Defaults::parse(before.clone())?, before, regenerate });
+            let defaults = Defaults::parse(before.clone())?;
+            return Ok(Self::Grub(Grub { defaults, before, regenerate, config }));
         }
         let systemd_boot =
             ["/boot/loader/loader.conf", "/efi/loader/loader.conf", "/boot/efi/loader/loader.conf"];
@@ -61,11 +93,11 @@ impl Loader {
     }
 }
 
-/// What makes GRUB's configuration anew.
-fn regenerate(tree: &Tree, programs: &dyn Programs) -> Result<Option<Command>> {
-    // Debian and Ubuntu: knows where its file is.
+/// What makes GRUB's configuration anew, and where it is.
+fn regenerate(tree: &Tree, programs: &dyn Programs) -> Result<Option<(Command, PathBuf)>> {
+    // Debian and Ubuntu: a script of one line, `grub-mkconfig -o /boot/grub/grub.cfg`.
     if programs.has("update-grub") {
-        return Ok(Some(Command::new(["update-grub"])));
+        return Ok(Some((Command::new(["update-grub"]), "/boot/grub/grub.cfg".into())));
     }
     for (program, usual) in
         [("grub2-mkconfig", "/boot/grub2/grub.cfg"), ("grub-mkconfig", "/boot/grub/grub.cfg")]
@@ -82,7 +114,7 @@ fn regenerate(tree: &Tree, programs: &dyn Programs) -> Result<Option<Command>> {
         if script(tree, program)?.contains("--update-bls-cmdline") {
             words.push("--update-bls-cmdline".to_owned());
         }
-        return Ok(Some(Command::new(words)));
+        return Ok(Some((Command::new(words), file)));
     }
     Ok(None)
 }

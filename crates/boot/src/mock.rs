@@ -12,6 +12,7 @@ use vdpa_hw::platform::{Files, Platform, Rooted};
 
 use crate::Host;
 use crate::error::{Error, Result, Said};
+use crate::grub::{DEFAULT_FILE, Defaults};
 use crate::programs::{Command, Programs};
 use crate::tree::Tree;
 
@@ -69,8 +70,14 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("/sys/kernel/iommu_groups/40/type", "identity\n"),
     ("/sys/module/kvm_intel/parameters/nested", "Y\n"),
-    ("/sys/devices/system/node/node0/meminfo", "Node 0 MemFree:        100776552 kB\n"),
-    ("/sys/devices/system/node/node1/meminfo", "Node 1 MemFree:        100776552 kB\n"),
+    (
+        "/sys/devices/system/node/node0/meminfo",
+        "Node 0 MemTotal:       131776552 kB\nNode 0 MemFree:        100776552 kB\n",
+    ),
+    (
+        "/sys/devices/system/node/node1/meminfo",
+        "Node 1 MemTotal:       132000552 kB\nNode 1 MemFree:        100776552 kB\n",
+    ),
     ("/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages", "12\n"),
     ("/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages", "12\n"),
     ("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "12\n"),
@@ -204,8 +211,13 @@ impl Programs for SimulatedPrograms {
         let words: Vec<&str> = command.words().iter().map(String::as_str).collect();
         match words.as_slice() {
             ["grub2-mkconfig", "-o", path, ..] => {
-                let defaults = self.tree.read(Path::new(crate::grub::DEFAULT_FILE))?.unwrap_or_default();
-                self.tree.write(Path::new(path), Some(&format!("# made from:\n{defaults}")))?;
+                let defaults = self.tree.read(Path::new(DEFAULT_FILE))?.unwrap_or_default();
+                let defaults = Defaults::parse([(PathBuf::from(DEFAULT_FILE), defaults)])?;
+                let line = format!(
+                    "linux /vmlinuz root=/dev/mapper/rl_panlab105-root ro {}\n",
+                    defaults.command_line()?
+                );
+                self.tree.write(Path::new(path), Some(&line))?;
             }
             ["modprobe", "--", module] => {
                 let modules = Platform::over(self.kernel.clone()).modules()?;

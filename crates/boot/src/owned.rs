@@ -38,6 +38,29 @@ pub(crate) fn now(tree: &Tree, path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Notes on files of others that overrule what we say of nested virtualization: modprobe hands all options of a module
+/// to the kernel, in the order of the files' names, and the last of a name counts (`modprobe.d(5)`).
+pub(crate) fn overruled(tree: &Tree, kvm: &ModuleName) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for directory in ["/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"] {
+        for path in tree.list(Path::new(directory), ".conf")? {
+            if path.file_name() <= Path::new(OPTIONS).file_name() {
+                continue;
+            }
+            for (line, text) in (1..).zip(tree.read(&path)?.unwrap_or_default().lines()) {
+                let mut words = text.split_whitespace();
+                let is_ours = words.next() == Some("options")
+                    && words.next().and_then(|name| name.parse().ok()).as_ref() == Some(kvm);
+                if is_ours && words.any(|word| matches!(word, "nested=0" | "nested=N" | "nested=n")) {
+                    let path = path.display();
+                    notes.push(format!("{path}:{line} overrules it: remove its nested=0"));
+                }
+            }
+        }
+    }
+    Ok(notes)
+}
+
 fn modules(modules: &[(ModuleName, String)]) -> Option<String> {
     let mut text = HEADER.to_owned();
     for (module, reason) in modules {

@@ -7,7 +7,7 @@ use vdpa_hw::platform::{CommandLine, ModuleName, ModuleState, PageSize};
 
 use crate::error::{Error, Result};
 use crate::grubby::{self, Undo};
-use crate::loader::Loader;
+use crate::loader::{Grub, Loader};
 use crate::programs::Command;
 use crate::want::Want;
 use crate::{Host, owned};
@@ -144,12 +144,18 @@ impl Host {
             reboot: Vec::new(),
             notes: Vec::new(),
         };
+        self.check_memory(request, &mut plan.notes)?;
         if !request.wants.is_empty() {
             plan.boot = self.plan_boot(&request.wants, &mut plan.notes).await?;
         }
         let kvm = self.platform.cpu()?.vendor.kvm_module();
         if request.nested && kvm.is_none() {
             plan.notes.push("no KVM module of this CPU has nested virtualization as an option".to_owned());
+        }
+        if request.nested
+            && let Some(kvm) = &kvm
+        {
+            plan.notes.extend(owned::overruled(&self.tree, kvm)?);
         }
         for (path, after) in owned::texts(request, kvm.as_ref()) {
             let before = owned::now(&self.tree, &path)?;
@@ -189,25 +195,7 @@ impl Host {
                     undo: Some(change.undo),
                 }))
             }
-            Loader::Grub { defaults, before, regenerate } => {
-                if let Some(path) = defaults.overridden_by()? {
-                    notes.push(format!(
-                        "{} replaces the GRUB_CMDLINE_LINUX of {}",
-                        path.display(),
-                        crate::grub::DEFAULT_FILE
-                    ));
-                }
-                let changed = defaults.with(wants)?;
-                let old =
-                    |path: &Path| before.iter().find(|(old, _)| old == path).map(|(_, text)| text.clone());
-                let files = changed.into_iter().map(|(path, after)| FileChange {
-                    before: old(&path),
-                    after: Some(after),
-                    path,
-                });
-                let files: Vec<_> = files.collect();
-                Ok((!files.is_empty()).then_some(BootChange { files, command: regenerate, undo: None }))
-            }
+            Loader::Grub(grub) => self.plan_grub(&grub, wants, notes),
             Loader::Other { found, instead } => {
                 let running = self.platform.command_line()?;
                 let missing: Vec<_> = wants.iter().filter(|want| !want.holds(&running)).collect();
@@ -215,10 +203,35 @@ impl Host {
                     notes.push(format!("{found}; the running kernel has every argument that is wanted"));
                     return Ok(None);
                 }
-                let arguments = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-                Err(Error::NoLoader { found, instead, arguments })
+                Err(Error::NoLoader { found, instead, arguments: crate::want::listed(missing) })
             }
         }
+    }
+
+    fn plan_grub(&self, grub: &Grub, wants: &[Want], notes: &mut Vec<String>) -> Result<Option<BootChange>> {
+        if let Some(path) = grub.defaults.overridden_by()? {
+            let path = path.display();
+            notes.push(format!("{path} replaces the GRUB_CMDLINE_LINUX of {}", crate::grub::DEFAULT_FILE));
+        }
+        let old = |path: &Path| grub.before.iter().find(|(old, _)| old == path).map(|(_, text)| text.clone());
+        let files = grub.defaults.with(wants)?.into_iter().map(|(path, after)| FileChange {
+            before: old(&path),
+            after: Some(after),
+            path,
+        });
+        let files: Vec<_> = files.collect();
+        let stale = grub.lacks(&self.tree, wants);
+        if files.is_empty() && stale.is_empty() {
+            return Ok(None);
+        }
+        if files.is_empty() {
+            notes.push(format!(
+                "the files that {} is made from have {}, and it was not made since",
+                grub.config.display(),
+                crate::want::listed(stale)
+            ));
+        }
+        Ok(Some(BootChange { files, command: grub.regenerate.clone(), undo: None }))
     }
 
     fn plan_modules(&self, request: &Request, plan: &mut Plan) -> Result<()> {

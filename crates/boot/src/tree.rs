@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, fsetxattr, getxattr};
@@ -74,11 +74,18 @@ impl Tree {
     /// owner and SELinux label stay; what a symbolic link points to is what changes.
     pub(crate) fn write(&self, path: &Path, text: Option<&str>) -> Result<()> {
         let verb = if text.is_some() { "write" } else { "remove" };
-        let done = self.try_write(path, text);
+        let done = self.try_write(path, text, None);
         done.map_err(|error| Error::io(format!("{verb} {}", path.display()), error))
     }
 
-    fn try_write(&self, path: &Path, text: Option<&str>) -> io::Result<()> {
+    /// Gives a file this text, and mode, owner and label of another: nobody may read a copy who may not read what it is
+    /// a copy of.
+    pub(crate) fn write_like(&self, path: &Path, text: &str, like: &Path) -> Result<()> {
+        let done = self.try_write(path, Some(text), Some(like));
+        done.map_err(|error| Error::io(format!("write {}", path.display()), error))
+    }
+
+    fn try_write(&self, path: &Path, text: Option<&str>, like: Option<&Path>) -> io::Result<()> {
         let mut at = self.below(path);
         // A few steps at most, as links to links are rare and a circle shall end.
         let mut named = path.to_owned();
@@ -95,7 +102,8 @@ impl Tree {
                 name.push(at.file_name().ok_or(io::ErrorKind::InvalidInput)?);
                 name.push(".vdpa-new");
                 let new = directory.join(name);
-                let written = replace(&at, &new, text);
+                let like = like.map_or_else(|| at.clone(), |like| self.below(like));
+                let written = replace(&at, &new, text, &like);
                 if written.is_err() {
                     let _ = fs::remove_file(&new);
                 }
@@ -110,17 +118,17 @@ impl Tree {
     }
 }
 
-fn replace(old: &Path, new: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::create(new)?;
-    match fs::metadata(old) {
-        Ok(like) => {
-            file.set_permissions(fs::Permissions::from_mode(like.mode() & 0o7777))?;
+fn replace(old: &Path, new: &Path, text: &str, like: &Path) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+    match fs::metadata(like) {
+        Ok(metadata) => {
             let ours = file.metadata()?;
-            if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
-                fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            if (ours.uid(), ours.gid()) != (metadata.uid(), metadata.gid()) {
+                fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
             }
+            file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
             let mut label = vec![0; 256];
-            if let Ok(length) = getxattr(old, "security.selinux", &mut label[..]) {
+            if let Ok(length) = getxattr(like, "security.selinux", &mut label[..]) {
                 // Where the policy forbids it, the label is that of new files in this directory.
                 let _ = fsetxattr(&file, "security.selinux", &label[..length], XattrFlags::empty());
             }
@@ -154,6 +162,9 @@ mod tests {
         assert_eq!(fs::metadata(tree.below(path)).unwrap().mode() & 0o777, 0o600);
         assert!(fs::symlink_metadata(root.path().join("etc/link")).unwrap().is_symlink());
         assert_eq!(fs::read_dir(root.path().join("etc/default")).unwrap().count(), 1, "nothing is left over");
+        let copy = Path::new("/etc/copy");
+        tree.write_like(copy, "two\n", path).unwrap();
+        assert_eq!(fs::metadata(tree.below(copy)).unwrap().mode() & 0o777, 0o600, "a secret stays one");
         tree.write(path, None).unwrap();
         tree.write(path, None).unwrap();
         assert_eq!(tree.read(path).unwrap(), None);

@@ -169,6 +169,7 @@ impl Error {
             Self::Placed { error, .. } => error.is_usage(),
             Self::Hw(error) => matches!(error, vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_)),
             Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
+            Self::Boot(error) => matches!(error, vdpa_boot::Error::NoMemory { .. }),
             _ => false,
         }
     }

@@ -223,6 +223,70 @@ fn what_fails_half_way_leaves_the_files_as_they_were() {
 }
 
 #[test]
+fn what_cannot_be_taken_back_is_listed() {
+    let root = Root::new(&DEBIAN_12);
+    let vandal = "#!/bin/sh\nroot=$(dirname \"$0\")/../..\nrm $root/etc/default/grub\nmkdir $root/etc/default/grub\nexit 1\n";
+    root.program("update-grub", vandal);
+    let said = root.host(&["prepare", "--apply"]).exits(3);
+    said.is_an_error("could not all be taken back", "vdpa host restore");
+    assert!(
+        said.err.contains("  `update-grub` failed")
+            && said.err.contains("  REMAINS cannot write /etc/default/grub"),
+        "{said}"
+    );
+    std::fs::remove_dir(root.path().join("etc/default/grub")).unwrap();
+    root.program("update-grub", include_str!("prepare/programs/update-grub"));
+    root.host(&["restore", "--force", "changed"]).exits(0);
+    assert!(root.read("etc/default/grub").contains("GRUB_CMDLINE_LINUX=\"\""));
+}
+
+#[test]
+fn what_was_interrupted_goes_on() {
+    // The defaults are written and GRUB's configuration was not made: by a kill, or by whoever edited the file.
+    let root = Root::new(&DEBIAN_12);
+    root.host(&["prepare", "--apply"]).exits(0);
+    root.write(
+        "boot/grub/grub.cfg",
+        "menuentry 'Debian' {\n\tlinux\t/boot/vmlinuz root=UUID=1 ro quiet\n}\n",
+    );
+    let said = root.host(&["prepare", "--detailed-exitcode"]).exits(10);
+    assert!(
+        said.out.contains("it was not made since") && said.out.contains("to be run: `update-grub`"),
+        "{said}"
+    );
+    root.host(&["prepare", "--apply"]).exits(0);
+    assert!(root.next_boot(&DEBIAN_12).contains(&"iommu=pt".to_owned()));
+
+    // A restore that was killed when it had brought the file back.
+    let backup = root.read("etc/default/grub.before-vdpa");
+    root.write("etc/default/grub", &backup);
+    let said = root.host(&["restore"]).exits(0);
+    assert!(said.out.contains("ran `update-grub`"), "{said}");
+    assert!(!root.next_boot(&DEBIAN_12).contains(&"iommu=pt".to_owned()));
+
+    // A program that ends well and writes nothing of it is found out.
+    root.program("update-grub", "#!/bin/sh\n");
+    let said = root.host(&["prepare", "--apply"]).exits(1);
+    said.is_an_error(
+        "`update-grub` ended well, and not every entry has intel_iommu=on iommu=pt",
+        "update-grub",
+    );
+    assert_eq!(root.read("etc/default/grub"), backup);
+}
+
+#[test]
+fn a_file_that_overrules_ours_is_named() {
+    let root = Root::new(&UBUNTU_24_04);
+    root.write("etc/modprobe.d/kvm.conf", "options kvm-amd nested=0\n");
+    root.write("etc/modprobe.d/zz-site.conf", "# ours\noptions kvm-amd avic=1 nested=0\n");
+    let document = root.json(&["prepare", "--nested"]);
+    assert_eq!(
+        document["notes"],
+        serde_json::json!(["/etc/modprobe.d/zz-site.conf:2 overrules it: remove its nested=0"])
+    );
+}
+
+#[test]
 fn what_somebody_changed_since_is_not_overwritten_unless_told() {
     let root = Root::new(&DEBIAN_12);
     let before = root.read("etc/default/grub");
@@ -340,8 +404,12 @@ fn a_simulated_host_gives_what_memory_it_has() {
         said.out.contains("the running kernel was not started with hugepagesz=1G hugepages=40"),
         "{said}"
     );
-    let short = host.run(&["host", "prepare", "--hugepages=2M=999999@0", "--apply"]).exits(1);
-    assert!(short.out.contains("of which the kernel gave 49719"), "{short}");
+    let short = host.run(&["host", "prepare", "--hugepages=1G=110@0", "--apply"]).exits(1);
+    assert!(short.out.contains("of which the kernel gave 108"), "{short}");
+    let too_many = host.run(&["host", "prepare", "--hugepages=1G=16", "--hugepages=2M=64000@1"]).exits(0);
+    assert!(too_many.out.contains("leave 906 MiB of 128906 MiB on NUMA node 1"), "{too_many}");
+    let too_many = host.run(&["host", "prepare", "--hugepages=1G=260", "--apply"]).exits(2);
+    too_many.is_an_error("266240 MiB of huge pages are asked for on the host, which has 257594 MiB", "fewer");
     host.run(&["host", "restore"]).exits(0);
     let failed = host.run(&["host", "prepare", "--hugepages=1G=40", "--apply", "--fail-at=1"]).exits(1);
     assert_eq!(

@@ -66,6 +66,7 @@ impl Defaults {
     }
 
     /// The arguments that the kernel will get, as far as they are written in these files.
+    #[cfg(any(test, feature = "mock"))]
     pub(crate) fn command_line(&self) -> Result<CommandLine> {
         let mut texts = Vec::new();
         for segment in self.segments(ALWAYS)?.iter().chain(&self.segments(USUALLY)?) {

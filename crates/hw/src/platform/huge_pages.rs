@@ -153,6 +153,11 @@ impl PageSize {
         self.kib << 10
     }
 
+    /// How many MiB; none for sizes below, as arm64's 64 KiB.
+    pub fn mib(self) -> u64 {
+        self.kib >> 10
+    }
+
     /// The directory that the kernel keeps its pool in: `hugepages-2048kB`.
     fn directory(self) -> String {
         format!("hugepages-{}kB", self.kib)

@@ -58,6 +58,7 @@ Examples:
 const RESTORE_HELP: &str = "\
 With --json the outcome is done or unchanged, and beside what every command says there are
   files      those that are as they were
+  removed    those that were not there before
   ran        null, or the argument vector that was run
 
 Examples:

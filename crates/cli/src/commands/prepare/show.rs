@@ -118,6 +118,9 @@ impl TakenBack {
         for path in &restored.files {
             out.line(format_args!("{} is as it was", path.display()));
         }
+        for path in &restored.removed {
+            out.line(format_args!("{} is removed", path.display()));
+        }
         if let Some(command) = &restored.command {
             out.line(format_args!("ran `{command}`"));
         }
@@ -129,6 +132,7 @@ impl TakenBack {
     fn outcome(outcome: &'static str, restored: &Restored) -> Outcome {
         Outcome::done("host restore", outcome, &[])
             .with("files", &restored.files)
+            .with("removed", &restored.removed)
             .with("ran", &restored.command)
     }
 }
