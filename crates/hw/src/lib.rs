@@ -38,6 +38,7 @@
 #[cfg(feature = "mock")]
 pub mod contract;
 mod error;
+pub mod firmware;
 mod link;
 #[cfg(feature = "mock")]
 pub mod mock;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use vdpa_hw::contract::{self, Subject};
+use vdpa_hw::firmware::Tools;
 use vdpa_hw::{
     DriverName, Error, Link, Links, MacAddress, Pci, PciAddress, RtnlLinks, SysfsPci, VfAttributes, VfChange,
     VfIndex,
@@ -41,6 +42,11 @@ async fn vfs_of(pci: &SysfsPci, pf: PciAddress) -> Vec<PciAddress> {
 #[tokio::test]
 async fn the_contract_of_the_pci_bus_holds_on_a_card_with_8_vfs() {
     contract::pci(&SysfsPci::default(), &card(8)).await;
+}
+
+#[tokio::test]
+async fn the_contract_of_firmware_holds_with_the_labs_stand_in_for_mstconfig() {
+    contract::firmware(&Tools::default(), card(8).pf).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What every [`Pci`] and [`Links`] does, the simulated one and the real one.
+//! What every [`Pci`], [`Links`] and [`Firmware`](crate::firmware::Firmware) does, the simulated one and the real one.
 //!
 //! Each function shows one rule on a PF that it may do with as it likes, panics with what was
 //! seen where the rule is broken, and leaves the PF as it found it. Unit tests run them on the
@@ -7,6 +7,7 @@
 
 #![allow(clippy::missing_panics_doc, reason = "to panic where a rule is broken is what a contract is for")]
 
+mod firmware;
 mod links;
 mod pci;
 
@@ -17,6 +18,12 @@ use crate::link::Links;
 use crate::nouns::{DriverName, PciAddress};
 use crate::pci::{Function, Pci, SrIov};
 
+pub use firmware::{
+    a_card_that_is_not_there_is_an_error, a_reset_brings_back_the_default_of_what_is_named,
+    a_setting_is_told_by_its_name_and_among_all, firmware, several_settings_are_set_at_once,
+    what_is_set_counts_from_the_next_boot_on, what_it_takes_is_said,
+    what_the_card_does_not_have_is_not_told_and_not_set,
+};
 pub use links::{
     a_multicast_mac_is_refused, a_vf_takes_its_mac_at_the_next_bind, a_vf_that_does_not_exist_is_refused,
     an_unbound_vf_has_no_netdev, settings_read_back_or_are_refused, the_uplink_belongs_to_the_pf,

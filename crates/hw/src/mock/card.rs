@@ -122,6 +122,9 @@ pub struct Profile {
     /// hw-tc-offload says yes and does nothing, as veth does.
     #[serde(default)]
     pub ignores_tc_offload: bool,
+    /// The kernel lists devlink parameters for firmware settings: mlx5 from Linux 6.18 on.
+    #[serde(default)]
+    pub has_permanent_params: bool,
     /// VFs have a vDPA management device once `mlx5_core` is bound to them.
     pub has_vdpa: bool,
 }

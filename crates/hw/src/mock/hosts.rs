@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimParam, SimPf, SimRole, State,
+    Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimNv, SimParam, SimPf, SimRole,
+    State,
 };
 use crate::link::ManagementUse;
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, PciId};
@@ -46,6 +47,7 @@ pub fn mlx5() -> Profile {
         vf_ms: 400,
         refuses_switchdev: None,
         ignores_tc_offload: false,
+        has_permanent_params: false,
         has_vdpa: true,
     }
 }
@@ -94,6 +96,7 @@ pub fn add_pf(
         })),
     };
     state.functions.insert(address, function);
+    state.nv.entry(address.first_function()).or_insert_with(|| SimNv::connectx(total_vfs));
     let uplink = Netdev {
         name: netdev,
         udev_name: None,

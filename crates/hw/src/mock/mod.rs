@@ -16,11 +16,13 @@
 //! The machine is serializable, so that a simulated host can outlive a command.
 
 mod card;
+mod firmware;
 mod fuse;
 pub mod hosts;
 pub mod kernel;
 mod links;
 mod machine;
+mod nv;
 mod pci;
 mod state;
 #[cfg(test)]
@@ -29,4 +31,5 @@ mod tests;
 pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::{Machine, Watcher};
+pub use nv::{SimNv, SimSetting};
 pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimFunction, SimRole, State, VdpaDevice};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::card::{SimPf, SimVf};
 use super::fuse::{Fuse, When};
 use super::kernel;
+use super::nv::SimNv;
 use crate::link::ManagementUse;
 use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf};
 use crate::pci::Holder;
@@ -27,6 +28,9 @@ pub struct State {
     pub next_ifindex: u32,
     /// Drivers that are loaded.
     pub drivers: BTreeSet<DriverName>,
+    /// What cards keep over power cycles, by their first function.
+    #[serde(default)]
+    pub nv: BTreeMap<PciAddress, SimNv>,
     /// Processes that hold a function open.
     pub holders: BTreeMap<PciAddress, Vec<Holder>>,
     /// Kernel vDPA devices by name.

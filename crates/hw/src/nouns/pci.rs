@@ -28,6 +28,12 @@ impl PciAddress {
         Some(Self { domain, bus, device, function })
     }
 
+    /// Function 0 of the same device: what is one card has this in common.
+    #[must_use]
+    pub const fn first_function(self) -> Self {
+        Self { function: 0, ..self }
+    }
+
     /// The function `offset` routing ids further on, as the SR-IOV capability counts its VFs.
     ///
     /// `None` where that runs past the last bus of the domain. Source: PCI Express Base 4.0, 9.3.3.9.

@@ -3,6 +3,7 @@
 //! Each rule names its evidence. A rule without a refusal is one that the kernel has not either.
 
 mod eswitch;
+mod firmware;
 mod netdev;
 mod pci;
 
@@ -11,6 +12,7 @@ use vdpa_netlink::Refusal;
 use super::{Coming, State};
 
 pub use eswitch::set_eswitch_mode;
+pub use firmware::{reset_firmware, reset_settings, set_settings};
 pub use netdev::{remove_ingress_qdisc, set_ovs_ports, set_tc_offload, set_up, set_vf};
 pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
 
