@@ -43,6 +43,7 @@ mod devlink;
 mod error;
 mod eswitch;
 mod ethtool;
+mod firmware;
 mod handle;
 mod info;
 mod kernel;
@@ -59,6 +60,7 @@ mod mock;
 
 pub use error::{Error, Result, Sighting};
 pub use eswitch::{Eswitch, patience};
+pub use firmware::DevlinkFirmware;
 pub use handle::DevlinkHandle;
 pub use info::{Info, Versions};
 pub use kernel::Kernel;

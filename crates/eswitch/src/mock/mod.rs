@@ -111,7 +111,10 @@ impl Eswitch for Machine {
         let address = function(self, device).await?;
         Ok(self.observe(|state| {
             let params = state.pf(address).map(|pf| &pf.params).into_iter().flatten();
-            params.map(|(name, value)| param(name, value)).collect()
+            params
+                .map(|(name, value)| param(name, value))
+                .chain(rules::permanent_params(state, address))
+                .collect()
         }))
     }
 

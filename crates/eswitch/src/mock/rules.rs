@@ -3,12 +3,13 @@
 //! Sources are files of Linux 5.10 to 6.18; the messages are theirs, with the name of the module that
 //! `NL_SET_ERR_MSG_MOD` puts in front.
 
-use vdpa_hw::mock::kernel::Outcome;
+use vdpa_hw::firmware::{NUM_OF_VFS, SRIOV_EN, SettingName, Value};
+use vdpa_hw::mock::kernel::{Outcome, set_settings};
 use vdpa_hw::mock::{EswitchMode, Inline, NetdevRole, SimParam, State as Simulated};
 use vdpa_hw::{MacAddress, PciAddress, Vf};
 use vdpa_netlink::{Errno, Refusal};
 
-use crate::{EncapMode, InlineMode, ParamMode, ParamValue};
+use crate::{EncapMode, InlineMode, Param, ParamMode, ParamValue};
 
 /// `mlx5_devlink_eswitch_inline_mode_set` in mlx5's `eswitch_offloads.c`: `ConnectX-5` and later need no
 /// inline header (`MLX5_CAP_INLINE_MODE_NOT_REQUIRED`) and take no other mode.
@@ -58,6 +59,9 @@ pub(super) fn set_param(
     mode: ParamMode,
     value: &ParamValue,
 ) -> Outcome {
+    if let Some((setting, value)) = permanent(state, address, name, mode, value)? {
+        return set_settings(state, address.first_function(), &[(setting, value)].into());
+    }
     // A parameter that the driver has not registered: devlink_param_get_from_info finds none.
     let pf = state.pf_mut(address).ok_or(Errno::EINVAL)?;
     let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
@@ -76,6 +80,49 @@ pub(super) fn set_param(
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(())
+}
+
+/// What stands for a firmware setting, with its type and when it holds (`mlx5_nv_param_devlink_params` in mlx5's
+/// `lib/nv_param.c`, Linux 6.18).
+const PERMANENT: [(&str, &str, ParamValue); 2] =
+    [("enable_sriov", SRIOV_EN, ParamValue::Bool(false)), ("total_vfs", NUM_OF_VFS, ParamValue::U32(0))];
+
+/// The parameters that stand for firmware settings; the machine's card keeps no number of VFs for each PF.
+pub(super) fn permanent_params(state: &Simulated, address: PciAddress) -> Vec<Param> {
+    let listed = state.pf(address).is_some_and(|pf| pf.profile.has_permanent_params);
+    let nv = state.nv.get(&address.first_function()).filter(|_| listed);
+    let param = |(name, setting, kind): (&str, &str, ParamValue)| {
+        let next = nv?.settings.get(&setting.parse::<SettingName>().ok()?)?.next.number()?;
+        let value = match kind {
+            ParamValue::Bool(_) => ParamValue::Bool(next != 0),
+            _ => ParamValue::U32(u32::try_from(next).ok()?),
+        };
+        Some(Param { name: name.to_owned(), generic: true, values: [(ParamMode::Permanent, value)].into() })
+    };
+    PERMANENT.into_iter().filter_map(param).collect()
+}
+
+/// The firmware setting that `name` stands for, and what it is to be; `None` where it stands for none.
+fn permanent(
+    state: &Simulated,
+    address: PciAddress,
+    name: &str,
+    mode: ParamMode,
+    value: &ParamValue,
+) -> Outcome<Option<(SettingName, Value)>> {
+    let listed = permanent_params(state, address).into_iter().any(|param| param.name == name);
+    let Some((_, setting, kind)) = PERMANENT.into_iter().find(|(param, ..)| listed && *param == name) else {
+        return Ok(None);
+    };
+    let value = match (kind, value) {
+        (ParamValue::Bool(_), ParamValue::Bool(on)) => Value::truth(*on),
+        (ParamValue::U32(_), ParamValue::U32(number)) => Value::Number((*number).into()),
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    if mode != ParamMode::Permanent {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    Ok(setting.parse().ok().map(|setting| (setting, value)))
 }
 
 /// `mlx5_fs_mode_validate` in mlx5's `fs_core.c`.
