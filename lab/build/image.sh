@@ -33,6 +33,8 @@ depmod -b "$root" "$kernel"
 
 install -D -m 755 -t "$root/usr/local/bin" /in/programs/bin/*
 install -D -m 755 -t "$root/usr/local/lib/lab/baseline" /lab/baseline/*
+install -D -m 755 -t "$root/usr/local/lib/lab/firmware" /lab/firmware/*
+ln -sf ../lib/lab/firmware/mstconfig ../lib/lab/firmware/mstfwreset "$root/usr/local/bin/"
 # Where DPDK's drivers are, it is loaded like mlx5's on a machine with a real card.
 plugins=$(cd "$root" && echo usr/lib/x86_64-linux-gnu/dpdk/pmds-*)
 install -m 644 /in/programs/lib/vdpa_lab.so "$root/$plugins/librte_vdpa_lab.so"

@@ -154,6 +154,7 @@ static int labcx_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 	show_ids(pdev, DEVICE_PF);
+	labcx_apply_nv(pdev);
 
 	devlink = devlink_alloc(&labcx_devlink_ops, sizeof(*card), &pdev->dev);
 	if (!devlink) {

@@ -114,6 +114,9 @@ int labcx_set_vf_trust(struct net_device *dev, int index, bool trust);
 int labcx_set_vf_spoofchk(struct net_device *dev, int index, bool spoofchk);
 int labcx_get_vf_config(struct net_device *dev, int index, struct ifla_vf_info *info);
 
+/* nv.c */
+void labcx_apply_nv(struct pci_dev *pdev);
+
 /* Exported to labcx_vdpa. */
 void labcx_vf_set_sink(struct labcx_vf *vf, struct labcx_sink *sink);
 void labcx_vf_send(struct labcx_vf *vf, struct sk_buff *skb);

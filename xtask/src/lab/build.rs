@@ -5,7 +5,7 @@
 //! | tools | Debian packages: the emulator, kernel, compilers | a directory tree |
 //! | root | Debian packages: the guest's system | `root.tar` |
 //! | programs | the kernel modules and DPDK programs, compiled in tools | `modules/`, `bin/`, `lib/` |
-//! | image | root, programs, `lab/guest` and `lab/baseline` | `root.img`, `initrd`, `vmlinuz` |
+//! | image | root, programs, `lab/guest`, `lab/firmware` and `lab/baseline` | `root.img`, `initrd`, `vmlinuz` |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,8 @@ impl Keys {
         let tools = recipe::key(&[build("tools.packages"), build("apt.preferences")], &[])?;
         let root = recipe::key(&[build("guest.packages"), build("apt.preferences")], &[])?;
         let programs = recipe::key(&[build("compile.sh"), lab.join("card"), lab.join("dpdk")], &[&tools])?;
-        let image_sources = [build("image.sh"), lab.join("guest"), lab.join("baseline")];
+        let image_sources =
+            [build("image.sh"), lab.join("guest"), lab.join("baseline"), lab.join("firmware")];
         let image = recipe::key(&image_sources, &[&root, &programs])?;
         Ok(Self { tools, root, programs, image })
     }
