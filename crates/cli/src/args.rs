@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
+use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
 use crate::commands::prepare::HostCommand;
 use crate::commands::topology::Shown;
@@ -37,7 +38,8 @@ Examples:
   sudo vdpa teardown                            back to what was there before
 
 Exit codes: 0 done, 1 failed and the host is as it was, 2 usage or configuration,
-3 failed and not everything could be restored: what remains is listed.";
+3 failed and not everything could be restored: what remains is listed, 10 there is more to do (`plan
+--detailed-exitcode`; `setup`, where a card waits for a firmware reset or a reboot).";
 
 const HOST_FILE_HELP: &str = "\
 A host file (/etc/vdpa/host.toml):
@@ -47,6 +49,7 @@ A host file (/etc/vdpa/host.toml):
   [[nic]]
   pci = \"0000:43:00.0\"            # or netdev = \"enp67s0f0\"
   vfs = 2
+  firmware = { NUM_OF_VFS = 8 }   # checked, and written with --firmware; \"auto\": room for twice the VFs
 
   [[nic.vf]]
   index = 0
@@ -68,7 +71,8 @@ Examples:
   vdpa setup --simulate
   sudo vdpa setup --config host.toml
   sudo vdpa setup --netdev enp67s0f0 --vfs 4 --datapath kernel
-  sudo vdpa setup --force management-traffic";
+  sudo vdpa setup --force management-traffic
+  sudo vdpa setup --firmware      # exit code 10: what it wrote waits for the reset or reboot that it names";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -94,6 +98,8 @@ pub enum Command {
     /// Prepare what the host is booted with, and take that back.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Show and change what a card's firmware keeps over power cycles, such as how many VFs it may have.
+    Firmware(Firmware),
     /// Show datapath flows, and which of them a card forwards.
     Flows(Flows),
     /// Show and edit the interfaces of libvirt domains.
@@ -202,6 +208,9 @@ pub struct Setup {
     /// Go on although this guard objects; may be given more than once.
     #[arg(long, value_name = "GUARD")]
     pub force: Vec<Guard>,
+    /// Write the firmware settings that the host file has; without this they are only checked.
+    #[arg(long)]
+    pub firmware: bool,
 }
 
 /// Options of `plan`.

@@ -14,11 +14,13 @@ use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 
 mod device;
+pub mod firmware;
 pub mod flows;
 mod generate;
 mod plan;
 pub mod prepare;
 mod setup;
+pub mod source;
 mod status;
 mod supervise;
 mod teardown;
@@ -49,6 +51,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Host(command) => command.name(),
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
+        Command::Firmware(options) => options.name(),
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
     let session = Session { common: cli.common, output, stop: Stop::default() };
@@ -58,6 +61,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Status(wanted) => status::run(&session, wanted).await,
         Command::Teardown(options) => teardown::run(&session, options).await,
         Command::Host(command) => prepare::run(&session, command).await,
+        Command::Firmware(options) => firmware::run(&session, options).await,
         Command::Flows(options) => match flows::run(&session, options) {
             // It has printed as it went.
             Ok(code) => return code,

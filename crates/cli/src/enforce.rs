@@ -14,6 +14,7 @@ use vdpa_vm::{Interface, Role, Source};
 use crate::arrival::{NETDEV_LIMIT, await_netdevs};
 use crate::config::Datapath;
 use crate::error::Error;
+use crate::firmware;
 use crate::host::Host;
 use crate::observe::with_ingress;
 use crate::report::Report;
@@ -37,6 +38,8 @@ pub async fn enforce(
     let _span = tracing::debug_span!("enforce", statements = steps.len());
     let (switch, others): (Vec<&Step>, Vec<&Step>) =
         steps.iter().partition(|step| matches!(step, Step::Bridge { .. } | Step::HwOffload { .. }));
+    let (nv, others): (Vec<&Step>, Vec<&Step>) =
+        others.into_iter().partition(|step| matches!(step, Step::Firmware { .. }));
     let told = async |step: &Step, began: Instant, result: Result<(), Error>| match result {
         Ok(()) => {
             report.done(step, began.elapsed());
@@ -60,8 +63,29 @@ pub async fn enforce(
         }
         told(first, began, result).await
     };
-    let (each, together) = tokio::join!(each, together);
-    each.into_iter().chain([together]).flatten().collect()
+    // The settings of a card are written at once.
+    let by_card =
+        futures::future::join_all(firmware::cards(nv.iter().copied()).into_iter().map(async |card| {
+            let steps: Vec<&Step> =
+                nv.iter().copied().filter(|step| firmware::card(step) == Some(card)).collect();
+            let (first, rest) = steps.split_first()?;
+            let result = enforce_firmware(host, card, &steps).await;
+            for step in rest.iter().filter(|_| result.is_ok()) {
+                report.done(step, began.elapsed());
+            }
+            told(first, began, result).await
+        }));
+    let (each, together, by_card) = tokio::join!(each, together, by_card);
+    each.into_iter().chain([together]).chain(by_card).flatten().collect()
+}
+
+async fn enforce_firmware(host: &Host, card: PciAddress, steps: &[&Step]) -> Result<(), Error> {
+    let values = steps.iter().filter_map(|step| match step {
+        Step::Firmware { name, value, .. } => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    host.firmware.set(card, &values.collect()).await?;
+    Ok(())
 }
 
 async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Report) -> Result<(), Error> {
@@ -115,8 +139,8 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
             };
             vdpa_vm::enforce(&*host.domains, domain, *vf, interface.as_ref()).await?;
         }
-        Step::Bridge { .. } | Step::HwOffload { .. } => {
-            unreachable!("statements about Open vSwitch are enforced together")
+        Step::Bridge { .. } | Step::HwOffload { .. } | Step::Firmware { .. } => {
+            unreachable!("statements about Open vSwitch, and about a card's firmware, are enforced together")
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use thiserror::Error;
+use vdpa_hw::firmware::vfs_with_headroom;
 use vdpa_hw::{PciAddress, VfIndex};
 
 use crate::config::{ConfigError, NicName, Place};
@@ -28,6 +29,31 @@ pub enum Error {
         /// `sriov_totalvfs`.
         total: u16,
     },
+    /// The ports of one card are to have one firmware setting differently.
+    #[error("{name} of the card {card} is to be {} for one port and {} for another", .values[0], .values[1])]
+    FirmwareConflict {
+        /// The card, by its first function.
+        card: PciAddress,
+        /// The setting.
+        name: vdpa_hw::firmware::SettingName,
+        /// What it is to be.
+        values: [vdpa_hw::firmware::Value; 2],
+    },
+    /// Firmware settings are not as the host file has them, and writing them was not asked for.
+    #[error("{} not as the host file says", count(.0.len(), "firmware setting is", "firmware settings are"))]
+    FirmwareDiffers(Vec<String>),
+    /// What a firmware tool printed at another time has no settings in it.
+    #[error("{what} holds no firmware settings")]
+    SavedOutput {
+        /// The file, or standard input.
+        what: String,
+        /// Why not.
+        #[source]
+        source: vdpa_hw::firmware::NotRead,
+    },
+    /// No card, or more than one, could be meant.
+    #[error("{0}")]
+    WhichCard(String),
     /// Two cards of the host file are one.
     #[error("{first} and {second} are the same function, {pf}")]
     SameNic {
@@ -164,10 +190,16 @@ impl Error {
             | Self::NoNetdev(_)
             | Self::TooManyVfs { .. }
             | Self::SameNic { .. }
+            | Self::FirmwareConflict { .. }
+            | Self::SavedOutput { .. }
+            | Self::WhichCard(_)
             | Self::Input { .. }
             | Self::NotSimulated(_) => true,
             Self::Placed { error, .. } => error.is_usage(),
-            Self::Hw(error) => matches!(error, vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_)),
+            Self::Hw(error) => matches!(
+                error,
+                vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_) | vdpa_hw::Error::NoSetting { .. }
+            ),
             Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
             Self::Boot(error) => matches!(error, vdpa_boot::Error::NoMemory { .. }),
             _ => false,
@@ -188,6 +220,12 @@ impl Error {
         }
     }
 
+    /// The same with its place, if it is a mistake in what the user wrote.
+    #[must_use]
+    pub fn at_usage(self, place: Option<&Place>) -> Self {
+        if self.is_usage() { self.at(place) } else { self }
+    }
+
     /// The error and what it says below, in one line.
     pub fn flat(&self) -> String {
         std::iter::once(self.to_string()).chain(self.details()).collect::<Vec<_>>().join(": ")
@@ -199,7 +237,7 @@ impl Error {
             Self::Config(ConfigError { place: Some(place), .. }) => place.shown().to_vec(),
             Self::Placed { place, error } => [place.shown().to_vec(), error.details()].concat(),
             Self::Guarded(objections) => objections.iter().map(ToString::to_string).collect(),
-            Self::Unverified(lines) | Self::Drifted(lines) => lines.clone(),
+            Self::Unverified(lines) | Self::Drifted(lines) | Self::FirmwareDiffers(lines) => lines.clone(),
             Self::Boot(vdpa_boot::Error::Changed { diff, .. }) => diff.lines().map(str::to_owned).collect(),
             Self::Boot(vdpa_boot::Error::HalfDone { error, remains }) => std::iter::once(error.to_string())
                 .chain(remains.iter().map(|line| format!("REMAINS {line}")))
@@ -224,11 +262,21 @@ impl Error {
             Self::NoNetdev(_) => {
                 "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address"
             }
-            Self::TooManyVfs { nic, total, .. } => {
+            Self::TooManyVfs { asked, total, .. } => {
+                let room = vfs_with_headroom([*asked]);
                 return Some(format!(
-                    "lower `vfs` to {total}, or raise NUM_OF_VFS: `mstconfig -d {nic} set NUM_OF_VFS=N` and reboot"
+                    "lower `vfs` to {total}, or write `firmware = {{ NUM_OF_VFS = {room} }}` below this `[[nic]]` and \
+                     run `vdpa setup --firmware`"
                 ));
             }
+            Self::FirmwareConflict { .. } => "a card has one set of settings for all its ports: say it once",
+            Self::FirmwareDiffers(_) => {
+                "`vdpa setup --firmware` writes them, and says what it takes until they are in force"
+            }
+            Self::SavedOutput { .. } => {
+                "save what `mstconfig -d ADDRESS -e query` or `mlxconfig -d ADDRESS -e query` prints, or writes with -j"
+            }
+            Self::WhichCard(_) => "name a port of it: `--pci 0000:43:00.0`; `lspci -D -d 15b3:` lists them",
             Self::SameNic { .. } => "keep one of the two `[[nic]]` tables",
             Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
             Self::Guarded(objections) => {
@@ -274,7 +322,7 @@ impl Error {
             }
             Self::Hw(vdpa_hw::Error::Permission { .. })
             | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => "run as root: `sudo vdpa setup`",
-            Self::Hw(_) => DMESG,
+            Self::Hw(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
             Self::Eswitch(error) | Self::ModeRefused(error) => {
                 return error.hint().or_else(|| Some(DMESG.to_owned()));
             }

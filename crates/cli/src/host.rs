@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use vdpa_datapath::{DpdkVdpa, KernelVdpa};
 use vdpa_eswitch::Eswitch;
+use vdpa_hw::firmware::Firmware;
 use vdpa_hw::{Links, Pci};
 use vdpa_ovs::Vswitch;
 use vdpa_vm::Domains;
@@ -37,10 +38,14 @@ pub struct Host {
     pub kernel: Arc<dyn KernelVdpa>,
     /// dpdk-vdpa processes.
     pub dpdk: Arc<dyn DpdkVdpa>,
+    /// Firmware settings.
+    pub firmware: Arc<dyn Firmware>,
     /// Domains.
     pub domains: Arc<dyn Domains>,
     /// Where the lock and the receipt are.
     pub run: PathBuf,
+    /// Where what outlives a reboot is.
+    pub state: PathBuf,
     /// What stands behind it, if it is simulated.
     pub simulation: Option<SimulatedHost>,
 }

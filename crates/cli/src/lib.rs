@@ -12,6 +12,7 @@ pub mod config;
 pub mod enforce;
 pub mod engine;
 mod error;
+pub mod firmware;
 pub mod guard;
 pub mod host;
 pub mod iproute2;

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 
 use vdpa_datapath::kernel::{BusDriver, DeviceName};
 use vdpa_hw::Vf;
+use vdpa_hw::firmware::Value;
 use vdpa_ovs::BridgeName;
 use vdpa_vm::Source;
 
@@ -20,6 +21,12 @@ use crate::view::View;
 /// A layer's error where the host cannot be looked at.
 pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>, Error> {
     Ok(match step {
+        Step::Firmware { card, name, value } => {
+            // What is asked for may be a word or a number for what is there.
+            let next = view.firmware(*card, name).await?.and_then(|setting| setting.next);
+            let as_asked = |next: Value| if next.is(value) { value.clone() } else { next };
+            next.map(|next| Step::Firmware { card: *card, name: name.clone(), value: as_asked(next) })
+        }
         Step::Autoprobe { pf, .. } => {
             view.function(*pf).await?.sriov().map(|sriov| Step::Autoprobe { pf: *pf, on: sriov.autoprobe })
         }

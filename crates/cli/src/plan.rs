@@ -7,6 +7,7 @@
 //! ```text
 //!  switchdev first           VFs first
 //!  ───────────────           ─────────
+//!  firmware settings         firmware settings
 //!  probing off               probing off
 //!                            VFs, and their drivers off
 //!  eswitch: switchdev        eswitch: switchdev
@@ -25,10 +26,11 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 use vdpa_datapath::dpdk;
 use vdpa_eswitch::Mode;
-use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfIndex};
+use vdpa_hw::{DriverName, MacAddress, PciAddress, Role, Vf, VfIndex};
 
 use crate::config::{Datapath, HostFile, Nic, NicName, VfSpec};
 use crate::error::Error;
+use crate::firmware::Wanted;
 use crate::host::Host;
 use crate::observe::observe;
 use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
@@ -72,6 +74,10 @@ impl fmt::Display for Order {
 /// What the host file means on this host.
 #[derive(Debug, Clone)]
 pub struct Resolved {
+    /// Statements about firmware.
+    pub firmware: Vec<Step>,
+    /// Cards whose VFs wait for the firmware that the file asks for to be in force.
+    pub waiting: BTreeSet<PciAddress>,
     nics: Vec<ResolvedNic>,
     file: HostFile,
 }
@@ -95,20 +101,29 @@ struct ResolvedNic {
 /// # Errors
 /// What the file asks for and the host cannot have, before anything is changed.
 pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Resolved, Error> {
-    let mut nics: Vec<ResolvedNic> = Vec::new();
-    let mut names: BTreeMap<PciAddress, NicName> = BTreeMap::new();
+    let mut pfs: Vec<(PciAddress, &Nic)> = Vec::new();
     for nic in &file.nics {
-        let places = &nic.places;
-        let resolved = resolve_nic(host, view, nic, file).await.map_err(|error| match error {
-            Error::TooManyVfs { .. } => error.at(places.vfs.as_ref()),
-            _ if error.is_usage() => error.at(places.pf.as_ref()),
-            _ => error,
-        })?;
-        if let Some(first) = names.insert(resolved.pf, nic.pf.clone()) {
-            let same = Error::SameNic { first, second: nic.pf.clone(), pf: resolved.pf };
-            return Err(same.at(places.pf.as_ref()));
+        let pf = find(view, &nic.pf).await.map_err(|error| error.at_usage(nic.places.pf.as_ref()))?;
+        if let Some((_, first)) = pfs.iter().find(|(other, _)| *other == pf) {
+            let same = Error::SameNic { first: first.pf.clone(), second: nic.pf.clone(), pf };
+            return Err(same.at(nic.places.pf.as_ref()));
         }
-        nics.push(resolved);
+        pfs.push((pf, nic));
+    }
+    let wanted = Wanted::of(&pfs)?;
+    let mut nics: Vec<ResolvedNic> = Vec::new();
+    let mut waiting = BTreeSet::new();
+    for (pf, nic) in pfs {
+        let places = &nic.places;
+        match resolve_nic(host, view, pf, nic, file).await {
+            Ok(resolved) => nics.push(resolved),
+            // The firmware in force allows fewer, and what the file asks for of it allows them.
+            Err(Error::TooManyVfs { asked, .. }) if wanted.allows(pf, asked) => {
+                waiting.insert(pf.first_function());
+            }
+            Err(error @ Error::TooManyVfs { .. }) => return Err(error.at(places.vfs.as_ref())),
+            Err(error) => return Err(error.at_usage(places.pf.as_ref())),
+        }
         for (spec, domain) in nic.vfs.iter().filter_map(|vf| Some((vf, vf.vm.as_ref()?))) {
             let known = host.domains.status(domain).await.map_err(Error::from);
             known.map_err(
@@ -116,21 +131,39 @@ pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Re
             )?;
         }
     }
-    Ok(Resolved { nics, file: file.clone() })
+    let firmware = wanted.statements(view).await?;
+    Ok(Resolved { firmware, waiting, nics, file: file.clone() })
 }
 
-async fn resolve_nic(host: &Host, view: &View<'_>, nic: &Nic, file: &HostFile) -> Result<ResolvedNic, Error> {
-    let pf = match &nic.pf {
-        NicName::Pci(address) => *address,
+/// The function that a host file names.
+async fn find(view: &View<'_>, name: &NicName) -> Result<PciAddress, Error> {
+    match name {
+        NicName::Pci(address) => Ok(*address),
         NicName::Netdev(name) => {
             let links = view.links().await?;
             let link = links.iter().find(|link| link.name == *name).and_then(|link| link.parent);
-            link.ok_or_else(|| Error::NoNetdev(name.clone()))?
+            link.ok_or_else(|| Error::NoNetdev(name.clone()))
         }
-    };
+    }
+}
+
+async fn resolve_nic(
+    host: &Host,
+    view: &View<'_>,
+    pf: PciAddress,
+    nic: &Nic,
+    file: &HostFile,
+) -> Result<ResolvedNic, Error> {
     let function = view.function(pf).await?;
-    let sriov = function.sriov().ok_or(vdpa_hw::Error::NotPf(pf))?;
     let asked = u16::try_from(nic.vfs.len()).unwrap_or(u16::MAX);
+    let sriov = match &function.role {
+        Role::Pf(sriov) => sriov,
+        // Firmware hides the capability where SRIOV_EN is off.
+        Role::Plain if !nic.firmware.is_empty() => {
+            return Err(Error::TooManyVfs { nic: nic.pf.clone(), asked, total: 0 });
+        }
+        Role::Plain | Role::Vf(_) => return Err(vdpa_hw::Error::NotPf(pf).into()),
+    };
     if asked > sriov.total_vfs {
         return Err(Error::TooManyVfs { nic: nic.pf.clone(), asked, total: sriov.total_vfs });
     }
@@ -169,8 +202,12 @@ fn derived_mac(permanent: MacAddress, index: VfIndex) -> MacAddress {
 }
 
 impl Resolved {
-    /// The statements in their stages. `order` is for cards that leave the choice.
+    /// The statements in their stages. `order` is for cards that leave the choice. Where a card waits for its firmware,
+    /// nothing else can be said yet.
     pub fn stages(&self, order: Order) -> Vec<Vec<Step>> {
+        if !self.waiting.is_empty() {
+            return vec![self.firmware.clone()];
+        }
         let mut stages: [Vec<Step>; 8] = Default::default();
         for nic in &self.nics {
             nic.add_switch(&mut stages, order);
@@ -190,7 +227,7 @@ impl Resolved {
         stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.clone() });
         let (value, in_force) = (Some("true".to_owned()), ports.clone());
         stages[SWITCH].push(Step::HwOffload { bridge: bridge.clone(), value, ports, in_force });
-        stages.into_iter().filter(|stage| !stage.is_empty()).collect()
+        std::iter::once(self.firmware.clone()).chain(stages).filter(|stage| !stage.is_empty()).collect()
     }
 
     /// The order in which `stages` brings the cards there, with `preferred` for those that leave the choice; `None`
@@ -284,6 +321,10 @@ impl ResolvedNic {
 /// # Errors
 /// A layer's error where the host cannot be looked at.
 pub async fn compare(host: &Host, view: &View<'_>, steps: &[Step]) -> Result<Vec<Change>, Error> {
+    view.will_ask(steps.iter().filter_map(|step| match step {
+        Step::Firmware { card, name, .. } => Some((*card, name.clone())),
+        _ => None,
+    }));
     let changes = steps.iter().map(async |step| {
         let now = observe(host, view, step).await?;
         Ok(Change { wanted: step.clone(), now })

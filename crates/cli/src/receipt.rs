@@ -68,10 +68,20 @@ impl Receipt {
         let counts: BTreeMap<PciAddress, u16> = stages.iter().flatten().filter_map(vf_count).collect();
         // What hangs on a VF that is to go goes with it.
         let goes = |vf: Vf| counts.get(&vf.pf).is_some_and(|count| vf.index.get() >= *count);
-        let is_left = |step: &&Step| !kept.contains(&step.subject()) && !step.hangs_on().is_some_and(goes);
+        // What was written to firmware stays until `teardown`: taking it back costs a reboot too.
+        let stays = |step: &Step| matches!(step, Step::Firmware { .. });
+        let is_left = |step: &&Step| {
+            !kept.contains(&step.subject()) && !step.hangs_on().is_some_and(goes) && !stays(step)
+        };
         let left = self.all_stages().into_iter().map(|stage| stage.iter().filter(is_left).cloned().collect());
         let obsolete = left.filter(|stage: &Vec<Step>| !stage.is_empty()).collect();
         Self { phase: Phase::Applying, access, order: order.or(self.order), stages, obsolete, ..self.clone() }
+    }
+
+    /// The receipt for bringing back `befores` where nothing else is known.
+    pub fn to_restore(access: Access, befores: Vec<Step>) -> Self {
+        let initial = befores.iter().map(|step| (step.subject(), Some(step.clone()))).collect();
+        Self { phase: Phase::Restoring, initial, ..Self::new(access, None, vec![befores]) }
     }
 
     /// Takes `befores` for what was there at first, where nothing is known of that yet.

@@ -15,6 +15,8 @@ use crate::receipt::{Befores, Phase, Receipt, wanted};
 use crate::step::{Device, Step};
 use crate::view::View;
 
+mod firmware;
+
 /// What `setup` came to.
 #[derive(Debug)]
 pub struct Done {
@@ -22,18 +24,24 @@ pub struct Done {
     pub changed: bool,
     /// Every statement, as it reads now.
     pub statements: Vec<Change>,
+    /// What it takes until the firmware is as the host file says, card by card, where the rest waits for it.
+    pub waits_for: Vec<String>,
+}
+
+/// What `setup` may do, beyond what it does anyway.
+#[derive(Debug, Clone, Default)]
+pub struct Leave {
+    /// Go on although these guards object.
+    pub forced: BTreeSet<Guard>,
+    /// Write firmware settings.
+    pub firmware: bool,
 }
 
 /// Guards, plan, apply, verify. Runs again without a change.
 ///
 /// # Errors
 /// [`Failure`] with what became of the host: as it was, or what remains.
-pub async fn setup(
-    run: &Run<'_>,
-    file: &HostFile,
-    access: &Access,
-    forced: &BTreeSet<Guard>,
-) -> Result<Done, Failure> {
+pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leave) -> Result<Done, Failure> {
     let earlier = run.drawer().open()?;
     if let Some(unfinished) = earlier.as_ref().filter(|receipt| receipt.phase != Phase::Applied) {
         // What the one before had begun may still be on its way.
@@ -42,13 +50,16 @@ pub async fn setup(
     // One look serves all that is decided before the first change.
     let view = View::new(run.host);
     let resolved = resolve(run.host, &view, file).await?;
+    let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
+    if let Some(done) = attempt.firmware_first(&view, leave.firmware).await? {
+        return Ok(done);
+    }
     let orders: &[Order] = if resolved.has_choice() {
         &[Order::SwitchdevFirst, Order::VfsFirst]
     } else {
         &[Order::SwitchdevFirst]
     };
 
-    let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
     let (mut receipt, mut befores) = attempt.receipt(&view, orders[0]).await?;
     let before = compare(run.host, &view, &receipt.intended()).await?;
     run.report.planned(&before);
@@ -58,10 +69,10 @@ pub async fn setup(
         if earlier.as_ref().is_some_and(|earlier| *earlier != receipt) {
             run.drawer().write(&receipt)?;
         }
-        return Ok(Done { changed: false, statements: before });
+        return Ok(Done { changed: false, statements: before, waits_for: Vec::new() });
     }
     let made = earlier.as_ref().map(Receipt::wanted).unwrap_or_default();
-    guard::ask(run.host, &before, &made, forced).await?;
+    guard::ask(run.host, &before, &made, &leave.forced).await?;
 
     let mut at = 0;
     loop {
@@ -70,7 +81,7 @@ pub async fn setup(
                 if at > 0 {
                     run.report.note(&format!("what works here: {}", orders[at]));
                 }
-                return Ok(Done { changed: true, statements });
+                return Ok(Done { changed: true, statements, waits_for: Vec::new() });
             }
             Err(failure) if at + 1 < orders.len() && refused_switchdev(&failure) => {
                 at += 1;
@@ -88,7 +99,12 @@ pub async fn setup(
 /// A layer's error where the host cannot be looked at.
 pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Result<Vec<Change>, Error> {
     let view = View::new(host);
-    let stages = resolve(host, &view, file).await?.stages(Order::SwitchdevFirst);
+    let resolved = resolve(host, &view, file).await?;
+    let stages = if resolved.waiting.is_empty() {
+        resolved.stages(Order::SwitchdevFirst)
+    } else {
+        firmware::stages(&resolved, earlier)
+    };
     let access = Access::of(file, std::path::Path::new(""));
     let receipt = match earlier {
         Some(earlier) => earlier.with(access, None, stages),
@@ -97,7 +113,7 @@ pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Re
     compare(host, &view, &receipt.intended()).await
 }
 
-/// One try at an order.
+/// One try at an order, or at the firmware.
 struct Attempt<'a> {
     run: &'a Run<'a>,
     access: &'a Access,
@@ -108,8 +124,16 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// What is to be done in this order, and how each subject of it reads now.
     async fn receipt(&self, view: &View<'_>, order: Order) -> Result<(Receipt, Befores), Error> {
-        let (host, access, stages) = (self.run.host, self.access.clone(), self.resolved.stages(order));
-        let order = self.resolved.order(order);
+        self.receipt_for(view, self.resolved.stages(order), self.resolved.order(order)).await
+    }
+
+    async fn receipt_for(
+        &self,
+        view: &View<'_>,
+        stages: Vec<Vec<Step>>,
+        order: Option<Order>,
+    ) -> Result<(Receipt, Befores), Error> {
+        let (host, access) = (self.run.host, self.access.clone());
         let mut receipt = match self.earlier {
             Some(earlier) => earlier.with(access, order, stages),
             None => Receipt::new(access, order, stages),
@@ -119,6 +143,8 @@ impl Attempt<'_> {
             Some(_) => befores.clone(),
             None => without_us(view, &befores).await?,
         });
+        // What firmware was before us is known longer than the rest.
+        self.ledger().recall(&mut receipt.initial)?;
         Ok((receipt, befores))
     }
 

@@ -14,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk;
 use vdpa_eswitch::Mode;
+use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf};
 use vdpa_ovs::{BridgeName, PortKey};
 use vdpa_vm::DomainName;
@@ -24,6 +25,15 @@ use crate::config::Datapath;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "kebab-case")]
 pub enum Step {
+    /// A firmware setting, as it counts from the next boot on.
+    Firmware {
+        /// The card, by its first function.
+        card: PciAddress,
+        /// The setting.
+        name: SettingName,
+        /// Its value.
+        value: Value,
+    },
     /// Whether new VFs of a PF are offered to drivers.
     Autoprobe {
         /// The PF.
@@ -252,6 +262,7 @@ impl Step {
     /// What the statement is about. Two statements with one subject are about the same thing.
     pub fn subject(&self) -> String {
         match self {
+            Self::Firmware { card, name, .. } => format!("{name} of {card} at the next boot"),
             Self::Autoprobe { pf, .. } => format!("driver probing of {pf}'s VFs"),
             Self::EswitchMode { pf, .. } => format!("eswitch of {pf}"),
             Self::Vfs { pf, .. } => format!("VFs of {pf}"),
@@ -272,6 +283,7 @@ impl Step {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
         let on = |on: bool| if on { "on" } else { "off" }.to_owned();
         match self {
+            Self::Firmware { value, .. } => value.to_string(),
             Self::Autoprobe { on: state, .. } | Self::TcOffload { on: state, .. } => on(*state),
             Self::EswitchMode { mode, .. } => mode.to_string(),
             Self::Vfs { count, .. } => count.to_string(),

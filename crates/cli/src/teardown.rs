@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::arrival::await_devices;
 use crate::engine::{Failure, Restored, Run, described};
 use crate::error::Error;
+use crate::firmware::{self, Ledger};
 use crate::guard::{self, Guard};
 use crate::host::Host;
 use crate::plan::{Change, compare};
@@ -28,9 +29,13 @@ pub async fn teardown(
     } else if !forced.contains(&Guard::Drift) {
         no_drift(run.host, &receipt).await?;
     }
-    let initial: Vec<Step> =
+    let mut initial: Vec<Step> =
         receipt.wanted().iter().filter_map(|step| receipt.initial.get(&step.subject())?.clone()).collect();
+    let nv = receipt.initial.values().flatten().filter(|step| firmware::card(step).is_some());
+    initial.extend(nv.filter(|step| !initial.contains(step)).cloned().collect::<Vec<_>>());
     let changes = compare(run.host, &View::new(run.host), &initial).await?;
+    let rewritten =
+        firmware::cards(changes.iter().filter(|change| !change.holds()).map(|change| &change.wanted));
     guard::ask(run.host, &changes, &receipt.wanted(), forced).await?;
 
     receipt.phase = Phase::Restoring;
@@ -39,7 +44,11 @@ pub async fn teardown(
     if !restored.is_complete() {
         return Err(Failure { error: Error::NotRestored, restored: Some(restored) });
     }
+    Ledger::new(&run.host.state).forget(&receipt.initial)?;
     run.drawer().empty()?;
+    for card in rewritten {
+        run.report.note(&firmware::what_it_takes(run.host, card).await);
+    }
     Ok(restored)
 }
 

@@ -3,11 +3,12 @@
 //! A view is made for each stage and thrown away after it, so that nothing in it is older than the
 //! stage before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 use vdpa_eswitch::{DevlinkHandle, Representors, State};
+use vdpa_hw::firmware::{Setting, SettingName};
 use vdpa_hw::{Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
 use vdpa_ovs::{BridgeName, Observation};
 
@@ -24,8 +25,11 @@ pub struct View<'a> {
     eswitches: Memo<PciAddress, State>,
     representors: Memo<PciAddress, Representors>,
     tc_offloads: Memo<IfIndex, bool>,
-    ingress: Memo<(), Arc<std::collections::BTreeSet<IfIndex>>>,
+    ingress: Memo<(), Arc<BTreeSet<IfIndex>>>,
     bridges: Memo<BridgeName, Arc<Observation>>,
+    firmware: tokio::sync::Mutex<BTreeMap<(PciAddress, SettingName), Option<Setting>>>,
+    /// Firmware settings that will be asked for: a tool is run for many at once.
+    to_ask: Mutex<BTreeSet<(PciAddress, SettingName)>>,
 }
 
 impl<'a> View<'a> {
@@ -41,6 +45,8 @@ impl<'a> View<'a> {
             tc_offloads: Memo::default(),
             ingress: Memo::default(),
             bridges: Memo::default(),
+            firmware: tokio::sync::Mutex::default(),
+            to_ask: Mutex::default(),
         }
     }
 
@@ -103,8 +109,35 @@ impl<'a> View<'a> {
     }
 
     /// The network devices with an ingress qdisc.
-    pub async fn with_ingress_qdisc(&self) -> Result<Arc<std::collections::BTreeSet<IfIndex>>, Error> {
+    pub async fn with_ingress_qdisc(&self) -> Result<Arc<BTreeSet<IfIndex>>, Error> {
         self.ingress.get((), async || Ok(Arc::new(self.host.links.with_ingress_qdisc().await?))).await
+    }
+
+    /// Says which firmware settings will be asked for.
+    pub fn will_ask(&self, settings: impl IntoIterator<Item = (PciAddress, SettingName)>) {
+        self.to_ask.lock().unwrap_or_else(PoisonError::into_inner).extend(settings);
+    }
+
+    /// A firmware setting of a card; `None` where the card has no such setting.
+    pub async fn firmware(&self, card: PciAddress, name: &SettingName) -> Result<Option<Setting>, Error> {
+        // One tool at a time: they take a lock in the card.
+        let mut known = self.firmware.lock().await;
+        let key = (card, name.clone());
+        if let Some(setting) = known.get(&key) {
+            return Ok(setting.clone());
+        }
+        self.will_ask([key.clone()]);
+        let asked: Vec<_> = {
+            let to_ask = self.to_ask.lock().unwrap_or_else(PoisonError::into_inner);
+            to_ask.iter().filter(|key| key.0 == card && !known.contains_key(*key)).cloned().collect()
+        };
+        let names: Vec<SettingName> = asked.iter().map(|(_, name)| name.clone()).collect();
+        let told = self.host.firmware.settings(card, &names).await?;
+        for key in asked {
+            let setting = told.get(key.1.as_str()).cloned();
+            known.insert(key, setting);
+        }
+        Ok(known.get(&key).cloned().flatten())
     }
 
     /// Open vSwitch as seen from `bridge`.

@@ -3,7 +3,6 @@
 //! Flows are shown as they are read and then forgotten, so that a dump may have any length.
 
 mod json;
-mod source;
 mod table;
 
 use std::io::{self, Write};
@@ -13,9 +12,9 @@ use clap::Args;
 use vdpa_ovs::flow::{Dump, FlowLine};
 
 use self::json::Json;
-use self::source::Source;
 use self::table::Table;
 use super::Session;
+use super::source::Source;
 use crate::error::Error;
 use crate::report::count;
 

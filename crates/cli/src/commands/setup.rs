@@ -4,8 +4,11 @@ use super::{Result, Session};
 use crate::args::Setup;
 use crate::error::Error;
 use crate::host::Access;
-use crate::report::Outcome;
-use crate::setup::setup;
+use crate::report::{Outcome, Report as _};
+use crate::setup::{Leave, setup};
+
+/// There is more to do, after a firmware reset or a reboot.
+const RESET_NEEDED: u8 = 10;
 
 /// Makes the host what the host file says.
 pub(super) async fn run(session: &Session, options: &Setup) -> Result {
@@ -14,14 +17,21 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let lock = session.lock()?;
     let host = session.host(&access)?;
     session.listen_for_signals();
-    let done =
-        setup(&session.run(&host, &lock), &file, &access, &options.force.iter().copied().collect()).await?;
-    let word = if done.changed {
+    let leave = Leave { forced: options.force.iter().copied().collect(), firmware: options.firmware };
+    let done = setup(&session.run(&host, &lock), &file, &access, &leave).await?;
+    let word = if !done.waits_for.is_empty() {
+        for card in &done.waits_for {
+            session.output.note(card);
+        }
+        session.output.line("then `vdpa setup` goes on");
+        "reset-needed"
+    } else if done.changed {
         session.output.line(format_args!("{} statements hold", done.statements.len()));
         "done"
     } else {
         session.output.line("unchanged: there was nothing to do");
         "unchanged"
     };
-    Ok(Outcome { receipt: session.standing()?, ..Outcome::done("setup", word, &done.statements) })
+    let exit_code = if done.waits_for.is_empty() { 0 } else { RESET_NEEDED };
+    Ok(Outcome { exit_code, receipt: session.standing()?, ..Outcome::done("setup", word, &done.statements) })
 }

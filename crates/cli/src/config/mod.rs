@@ -4,14 +4,17 @@
 //! tell (is this address a PF, does it allow so many VFs) is checked when a plan is made.
 
 pub mod boot;
+mod firmware;
 mod parse;
 mod place;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk::Memory;
+use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
@@ -48,6 +51,8 @@ pub struct Nic {
     pub pf: NicName,
     /// Its VFs, from 0 on, each of them described.
     pub vfs: Vec<VfSpec>,
+    /// Firmware settings of its card.
+    pub firmware: BTreeMap<SettingName, NvWanted>,
     /// Where that stands, if it stands in a file.
     #[serde(skip)]
     pub places: Places,
@@ -61,7 +66,19 @@ pub struct Places {
     /// How many VFs it is to have.
     pub vfs: Option<Place>,
     /// The domains of its VFs.
-    pub vms: std::collections::BTreeMap<VfIndex, Place>,
+    pub vms: BTreeMap<VfIndex, Place>,
+    /// Its firmware settings.
+    pub firmware: BTreeMap<SettingName, Place>,
+}
+
+/// What a firmware setting is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NvWanted {
+    /// This.
+    Exactly(Value),
+    /// As many VFs as the card's ports are to have, and room for more (`NUM_OF_VFS = "auto"`).
+    Headroom,
 }
 
 /// How a host file names a PF.
@@ -150,7 +167,7 @@ impl HostFile {
         let vfs = VfIndex::first(vfs).map(|index| VfSpec { datapath, ..VfSpec::plain(index) }).collect();
         Self {
             bridge: bridge.unwrap_or_else(default_bridge),
-            nics: vec![Nic { pf, vfs, places: Places::default() }],
+            nics: vec![Nic { pf, vfs, firmware: BTreeMap::new(), places: Places::default() }],
             dpdk: Dpdk::default(),
             libvirt: Libvirt::default(),
             boot: boot::Boot::default(),

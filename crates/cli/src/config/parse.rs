@@ -13,6 +13,7 @@ use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
 use super::boot::RawBoot;
+use super::firmware::RawFirmware;
 use super::{
     ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec,
 };
@@ -77,6 +78,8 @@ struct RawNic {
     netdev: Option<Spanned<NetdevName>>,
     vfs: Spanned<u16>,
     #[serde(default)]
+    firmware: RawFirmware,
+    #[serde(default)]
     vf: Vec<RawVf>,
 }
 
@@ -117,6 +120,10 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     pub(super) fn wrong(&self, span: &Range<usize>, message: String, hint: &str) -> ConfigError {
         ConfigError { message, place: Some(Place::of(self.path, self.source, span)), hint: hint.to_owned() }
+    }
+
+    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+        Place::of(self.path, self.source, span)
     }
 
     fn host(&self, raw: RawHost) -> Result<HostFile, ConfigError> {
@@ -189,6 +196,7 @@ impl Reader<'_> {
                 return Err(self.wrong(&netdev.span(), message, "keep one of them"));
             }
         };
+        let firmware = self.firmware(raw.firmware, &mut places)?;
         let (count, count_span) = (*raw.vfs.get_ref(), raw.vfs.span());
         if count == 0 {
             let message = format!("{pf} is to have no VFs");
@@ -214,7 +222,7 @@ impl Reader<'_> {
             places.vms.extend(raw.vm.as_ref().and_then(|vm| Some((index, place(&vm.span())?))));
             *slot = self.vf(&pf, raw, macs)?;
         }
-        Ok(Nic { pf, vfs, places })
+        Ok(Nic { pf, vfs, firmware, places })
     }
 
     fn vf(

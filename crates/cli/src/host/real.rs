@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk::{DpdkHost, Launcher, Limits, Settings, qemu_group};
+use vdpa_eswitch::{DevlinkFirmware, Eswitch};
+use vdpa_hw::Pci;
+use vdpa_hw::firmware::{Layered, Tools};
 use vdpa_ovs::Ovsdb;
 
 use super::Host;
 use super::service::Systemd;
-use crate::config::HostFile;
+use crate::config::{HostFile, Libvirt};
 use crate::error::Error;
 
 /// What has to be known of a host before it can be looked at.
@@ -26,6 +29,11 @@ pub struct Access {
 }
 
 impl Access {
+    /// A host with everything where it usually is.
+    pub fn usual(ovsdb: &Path) -> Self {
+        Self { ovsdb: ovsdb.to_owned(), libvirt: Libvirt::default().uri, group: None }
+    }
+
     /// What `file` says about it.
     pub fn of(file: &HostFile, ovsdb: &Path) -> Self {
         Self { ovsdb: ovsdb.to_owned(), libvirt: file.libvirt.uri.clone(), group: file.dpdk.group.clone() }
@@ -34,6 +42,9 @@ impl Access {
 
 /// Where the lock, the receipt and the datapaths' directories are.
 pub const RUN: &str = "/run/vdpa";
+
+/// Where what outlives a reboot is.
+const STATE: &str = "/var/lib/vdpa";
 
 /// This host.
 ///
@@ -50,16 +61,23 @@ pub fn real(access: &Access) -> Result<Host, Error> {
         launcher: Launcher::of_host(Path::new("/")),
         limits: Limits::default(),
     });
+    let pci: Arc<dyn Pci> = Arc::new(vdpa_hw::SysfsPci::new("/"));
+    let eswitch: Arc<dyn Eswitch> = Arc::new(vdpa_eswitch::Kernel::new());
+    // The kernel where it has a parameter for a setting, then mstconfig, then mlxconfig.
+    let in_kernel = DevlinkFirmware::new(eswitch.clone(), pci.clone());
+    let firmware = Layered::new(Arc::new(in_kernel), Arc::new(Tools::default()));
     Ok(Host {
-        pci: Arc::new(vdpa_hw::SysfsPci::new("/")),
+        pci,
         links: Arc::new(vdpa_hw::RtnlLinks::new("/")),
-        eswitch: Arc::new(vdpa_eswitch::Kernel::new()),
+        eswitch,
         vswitch: Arc::new(Ovsdb::new(&access.ovsdb)),
         service: Arc::new(Systemd),
         kernel: Arc::new(vdpa_datapath::kernel::Linux::new(Path::new("/sys"), Path::new("/dev"))),
         dpdk: Arc::new(dpdk),
+        firmware: Arc::new(firmware),
         domains: Arc::new(vdpa_vm::Virsh::new(&access.libvirt)),
         run,
+        state: PathBuf::from(STATE),
         simulation: None,
     })
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use vdpa_eswitch::DevlinkFirmware;
+use vdpa_hw::firmware::Layered;
 use vdpa_hw::mock::{Fuse, Lasting, Machine, State, When, hosts, kernel};
 use vdpa_ovs::mock::{Hooks, MockVswitch, Snapshot};
 use vdpa_vm::mock::MockDomains;
@@ -158,8 +160,10 @@ impl SimulatedHost {
     }
 
     fn host_with(&self, machine: Arc<Machine>) -> Host {
+        let in_kernel = DevlinkFirmware::new(machine.clone(), machine.clone());
         Host {
             pci: machine.clone(),
+            firmware: Arc::new(Layered::new(Arc::new(in_kernel), machine.clone())),
             links: machine.clone(),
             eswitch: machine.clone(),
             vswitch: self.vswitch.clone(),
@@ -168,6 +172,7 @@ impl SimulatedHost {
             dpdk: machine,
             domains: self.domains.clone(),
             run: self.directory.clone(),
+            state: self.directory.clone(),
             simulation: Some(self.clone()),
         }
     }

@@ -23,7 +23,7 @@ pub struct Outcome {
     pub command: &'static str,
     /// Whether the host is simulated.
     pub simulated: bool,
-    /// In a word: `done`, `unchanged`, `changes`, `holds`, `drift`, `failed`, `incomplete`.
+    /// In a word: `done`, `unchanged`, `changes`, `holds`, `drift`, `reset-needed`, `failed`, `incomplete`.
     pub outcome: &'static str,
     /// The exit code.
     pub exit_code: u8,

@@ -15,7 +15,7 @@ use vdpa_cli::lock::Lock;
 use vdpa_cli::plan::Change;
 use vdpa_cli::receipt::Drawer;
 use vdpa_cli::report::Report;
-use vdpa_cli::setup::Done;
+use vdpa_cli::setup::{Done, Leave};
 use vdpa_cli::step::Step;
 use vdpa_cli::{Error, config, setup, teardown};
 use vdpa_hw::PciAddress;
@@ -35,6 +35,8 @@ pub(crate) fn pf() -> PciAddress {
 pub(crate) struct Bench {
     pub(crate) host: SimulatedHost,
     pub(crate) forced: BTreeSet<Guard>,
+    /// Whether `setup` may write firmware.
+    pub(crate) firmware: bool,
     pub(crate) stop: Stop,
     /// What the user was told.
     pub(crate) told: Told,
@@ -57,13 +59,19 @@ impl Bench {
     }
 
     fn of(host: SimulatedHost, directory: tempfile::TempDir) -> Self {
-        Self { host, forced: BTreeSet::new(), stop: Stop::default(), told: Told::default(), directory }
+        let (forced, firmware) = (BTreeSet::new(), false);
+        Self { host, forced, firmware, stop: Stop::default(), told: Told::default(), directory }
     }
 
     /// Overrides a guard.
     pub(crate) fn force(mut self, guard: Guard) -> Self {
         self.forced.insert(guard);
         self
+    }
+
+    /// Lets `setup` write firmware, or not.
+    pub(crate) fn may_write_firmware(self, firmware: bool) -> Self {
+        Self { firmware, ..self }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -87,7 +95,8 @@ impl Bench {
         replace(&mut host);
         let lock = Lock::take(self.path())?;
         let run = Run { host: &host, lock: &lock, report: &self.told, stop: &self.stop };
-        setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &self.forced).await
+        let leave = Leave { forced: self.forced.clone(), firmware: self.firmware };
+        setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &leave).await
     }
 
     pub(crate) async fn teardown(&self) -> Result<Restored, Failure> {

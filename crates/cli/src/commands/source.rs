@@ -1,4 +1,4 @@
-//! Where flows come from.
+//! A file that the user names, or standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use std::{convert::Infallible, fmt};
 
 use crate::error::Error;
 
-/// Where flows come from.
+/// Where something is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file.
