@@ -36,6 +36,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-hw", "ip", "iproute2"),
     need("vdpa-ovs", "ovsdb-server", "openvswitch-switch"),
     need("vdpa-ovs", "ovs-vswitchd", "openvswitch-switch"),
+    need("vdpa-ovs", "openssl", "openssl"),
     need("vdpa-datapath", "gcc", "gcc"),
     need("vdpa-datapath", "pkg-config", "pkgconf"),
     need("vdpa-datapath", "/usr/include/dpdk/rte_vdpa.h", "libdpdk-dev"),

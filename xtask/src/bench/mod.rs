@@ -12,6 +12,7 @@ mod contender;
 mod counts;
 mod flows;
 mod guest;
+mod ovs;
 mod report;
 mod trace;
 
@@ -56,12 +57,16 @@ pub(crate) struct Args {
 enum Other {
     /// Measure `vdpa flows --from` on a dump of a million flows, beside grep and Open vSwitch's parser in Python
     Flows(flows::Args),
+    /// Measure the OVSDB client, beside ovs-vsctl, ovsdb-client and Python's
+    Ovs(ovs::Args),
 }
 
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    if let Some(Other::Flows(args)) = &args.other {
-        return flows::run(args).await;
+    match &args.other {
+        Some(Other::Flows(args)) => return flows::run(args).await,
+        Some(Other::Ovs(args)) => return ovs::run(args).await,
+        None => {}
     }
     let program = match &args.program {
         Some(program) => program.clone(),

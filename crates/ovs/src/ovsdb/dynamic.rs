@@ -211,11 +211,14 @@ impl Atom {
             }
             _ => {
                 let number = cursor.number()?;
-                if let Ok(integer) = number.parse() {
+                // -0 is a real's; an integer has no such thing.
+                if let Some(integer) = number.parse().ok().filter(|_| number != "-0") {
                     return Ok(Self::Integer(integer));
                 }
                 match number.parse::<f64>() {
-                    Ok(real) if real.is_finite() && number.contains(['.', 'e', 'E']) => Ok(Self::Real(real)),
+                    Ok(real) if real.is_finite() && (number.contains(['.', 'e', 'E']) || number == "-0") => {
+                        Ok(Self::Real(real))
+                    }
                     _ => Err(cursor.error(format!("an integer beyond 64 bits: {number}"))),
                 }
             }

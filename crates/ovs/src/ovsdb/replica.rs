@@ -98,9 +98,9 @@ impl<D: Database> Replica<D> {
         self.core.set_conditions(conditions, self.client.current().as_deref()).await
     }
 
-    /// The last transaction that is in it, where the server tells (`monitor_cond_since`).
+    /// The last transaction that is in it, where the server tells: a member of a cluster, since OVS 2.12.
     pub fn last_transaction(&self) -> Option<Uuid> {
-        self.core.last()
+        self.core.last().filter(|last| *last != Uuid::default())
     }
 }
 

@@ -196,6 +196,16 @@ async fn control_sockets_answer_and_refuse() {
     assert!(control.call("dpctl/dump-flows", &["-m", "type=offloaded"]).await.is_err(), "no datapath yet");
     daemons.vsctl(&["add-br", "br0"]);
     control.call("dpctl/dump-flows", &["-m"]).await.unwrap();
+    control.call("dpctl/dump-conntrack", &[]).await.unwrap();
+    assert_eq!(control.version().await.unwrap(), version.trim_end());
+    let commands = control.commands().await.unwrap();
+    assert!(commands.iter().any(|command| command.starts_with("dpctl/dump-flows")), "{commands:?}");
+    // Line by line it is the same text.
+    let mut lines = Vec::new();
+    control.lines("list-commands", &[], |line| lines.push(line.trim().to_owned())).await.unwrap();
+    assert_eq!(lines[1..], commands);
+    let error = control.lines("nonsense", &[], |_| ()).await.unwrap_err();
+    assert!(error.to_string().contains("is not a valid command"), "{error}");
     let error = control.call("nonsense", &["a", "b"]).await.unwrap_err();
     assert!(error.to_string().contains("is not a valid command"), "{error}");
 }
