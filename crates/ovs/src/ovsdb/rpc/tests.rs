@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::ovsdb::stream::connect_error;
+use crate::ovsdb::{frame::Splitter, stream::connect_error};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
