@@ -1,20 +1,20 @@
-//! Doing what was planned, and going back.
+//! Doing what was planned.
 //!
 //! ```text
 //! apply:    backups, record ── files ── boot loader's program ── look again ── modules ── huge pages
 //!                               │              │                    │
 //!                               └── error ─────┴────────────────────┴─► the files as they were
-//! restore:  files from their backups ── boot loader's program ── huge pages ── record goes
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use vdpa_hw::platform::CommandLine;
 
 use crate::error::{Error, Result};
-use crate::grubby;
+use crate::grubby::{self, Undo};
 use crate::loader::Loader;
-use crate::plan::{FileChange, NodePages, Plan, Request};
+use crate::plan::{BootChange, FileChange, NodePages, Plan, Request};
 use crate::programs::Command;
 use crate::record::{KeptPages, Record};
 use crate::want::{Want, listed};
@@ -41,19 +41,6 @@ pub struct Given {
     pub given: u64,
 }
 
-/// What was taken back.
-#[derive(Debug, Default, Serialize)]
-pub struct Restored {
-    /// Files that have the text they had.
-    pub files: Vec<PathBuf>,
-    /// Files that are gone, as there were none.
-    pub removed: Vec<PathBuf>,
-    /// What was run.
-    pub command: Option<Command>,
-    /// What stays as it is until the next boot, or has to be looked after.
-    pub notes: Vec<String>,
-}
-
 impl Host {
     /// Does what was planned. Needs root.
     ///
@@ -67,8 +54,7 @@ impl Host {
         }
         let earlier = Record::open(&self.tree)?;
         let mut record = earlier.clone().unwrap_or_default();
-        let grub = plan.boot.iter().filter(|boot| boot.undo.is_none());
-        let files: Vec<&FileChange> = grub.flat_map(|boot| &boot.files).chain(&plan.files).collect();
+        let files: Vec<&FileChange> = files_of(plan).collect();
         for file in &files {
             let is_owned =
                 [owned::MODULES, owned::OPTIONS, owned::PAGES].iter().any(|p| Path::new(p) == file.path);
@@ -97,7 +83,7 @@ impl Host {
         }
         record.save(&self.tree)?;
         if let Err(error) = self.write_and_run(request, plan, &files).await {
-            return Err(self.take_back(error, &files, earlier.as_ref(), &applied.backups));
+            return Err(self.take_back(error, plan, earlier.as_ref(), &applied.backups).await);
         }
         self.load_modules(plan, &mut applied).await;
         for pages in &plan.pages {
@@ -138,19 +124,30 @@ impl Host {
         Err(Error::NoEffect { command: boot.command.to_string(), missing })
     }
 
-    /// Brings files back as they were before an attempt that failed.
-    fn take_back(
+    /// Brings back what was there before an attempt that failed.
+    async fn take_back(
         &self,
         error: Error,
-        files: &[&FileChange],
+        plan: &Plan,
         earlier: Option<&Record>,
         backups: &[PathBuf],
     ) -> Error {
         let mut remains = Vec::new();
-        for file in files {
-            if let Err(error) = self.tree.write(&file.path, file.before.as_deref()) {
-                remains.push(format!("{error}: {}", causes(&error)));
+        let mut kept = |done: Result<()>| {
+            remains.extend(done.err().map(|error| format!("{error}: {}", causes(&error))));
+        };
+        for file in files_of(plan) {
+            kept(self.tree.write(&file.path, file.before.as_deref()));
+        }
+        match &plan.boot {
+            Some(boot @ BootChange { undo: Some(undo), .. }) => {
+                kept(self.take_back_entries(boot, undo).await);
             }
+            // It ended well, so that GRUB's configuration is no longer made from what is there again.
+            Some(boot) if matches!(error, Error::NoEffect { .. }) => {
+                kept(self.programs.run(&boot.command).await.map(drop));
+            }
+            _ => {}
         }
         if !remains.is_empty() {
             return Error::HalfDone { error: Box::new(error), remains };
@@ -165,6 +162,34 @@ impl Host {
         error
     }
 
+    /// Gives boot entries their arguments back, as far as `grubby` has changed them.
+    async fn take_back_entries(&self, boot: &BootChange, undo: &Undo) -> Result<()> {
+        // In any order: grubby puts behind what it is given.
+        let sorted = |line: &CommandLine| {
+            let mut words: Vec<String> = line.arguments().map(ToString::to_string).collect();
+            words.sort_unstable();
+            words
+        };
+        let before = boot
+            .files
+            .iter()
+            .map(|entry| sorted(&CommandLine::parse(entry.before.as_deref().unwrap_or_default())));
+        let before: Vec<_> = before.collect();
+        let is_back = |text: &str| {
+            grubby::entries(text).iter().map(|entry| sorted(&entry.arguments)).eq(before.iter().cloned())
+        };
+        if is_back(&self.programs.run(&grubby::info()).await?) {
+            return Ok(());
+        }
+        let Some(command) = grubby::undo(undo) else { return Ok(()) };
+        self.programs.run(&command).await?;
+        if is_back(&self.programs.run(&grubby::info()).await?) {
+            return Ok(());
+        }
+        let missing = "not every entry has the arguments that it had".to_owned();
+        Err(Error::NoEffect { command: command.to_string(), missing })
+    }
+
     async fn load_modules(&self, plan: &Plan, applied: &mut Applied) {
         for change in &plan.modules {
             let command = Command::new(["modprobe", "--", change.module.as_str()]);
@@ -173,80 +198,16 @@ impl Host {
             }
         }
     }
+}
 
-    /// Takes back what was ever applied; `None` where nothing was. Needs root.
-    ///
-    /// # Errors
-    /// [`Error::Changed`] where a file was changed since, unless `force`: then nothing was touched.
-    pub async fn restore(&self, force: bool) -> Result<Option<Restored>> {
-        let Some(record) = Record::open(&self.tree)? else { return Ok(None) };
-        let mut changes = Vec::new();
-        for kept in &record.files {
-            let now = self.tree.read(&kept.path)?;
-            let before = match &kept.backup {
-                Some(backup) => Some(self.tree.read(backup)?.ok_or_else(|| {
-                    let missing = std::io::ErrorKind::NotFound.into();
-                    Error::io(format!("read the backup {}", backup.display()), missing)
-                })?),
-                None => None,
-            };
-            // A restore that was interrupted has brought some back already.
-            if now == before {
-                continue;
-            }
-            if (kept.mixed || now != kept.written) && !force {
-                let since = FileChange { path: kept.path.clone(), before: kept.written.clone(), after: now };
-                return Err(Error::Changed { path: kept.path.clone(), diff: since.diff() });
-            }
-            changes.push(FileChange { path: kept.path.clone(), before: now, after: before });
-        }
-        let mut restored = Restored::default();
-        for change in &changes {
-            self.tree.write(&change.path, change.after.as_deref())?;
-            let list = if change.after.is_some() { &mut restored.files } else { &mut restored.removed };
-            list.push(change.path.clone());
-        }
-        restored.command =
-            record.arguments.as_ref().and_then(grubby::undo).or_else(|| record.regenerate.clone());
-        if let Some(command) = &restored.command {
-            self.programs.run(command).await?;
-            restored.notes.push("the running kernel keeps its arguments until the next boot".to_owned());
-        }
-        self.restore_pages(&record, &mut restored)?;
-        if record.files.iter().any(|kept| kept.path == Path::new(owned::MODULES)) {
-            restored.notes.push("modules that are loaded stay so until the next boot".to_owned());
-        }
-        for backup in record.files.iter().filter_map(|kept| kept.backup.as_ref()) {
-            self.tree.write(backup, None)?;
-        }
-        Record::remove(&self.tree)?;
-        Ok(Some(restored))
-    }
-
-    fn restore_pages(&self, record: &Record, restored: &mut Restored) -> Result<()> {
-        let boot_id = self.tree.read(Path::new("/proc/sys/kernel/random/boot_id"))?;
-        if record.boot_id.as_deref() != boot_id.as_deref().map(str::trim) {
-            if !record.pages.is_empty() {
-                let note = "huge pages that this boot began with stay until the next";
-                restored.notes.push(note.to_owned());
-            }
-            return Ok(());
-        }
-        for pages in &record.pages {
-            let now = self.platform.set_huge_pages(pages.size, Some(pages.node), pages.before)?;
-            if now != pages.before {
-                restored.notes.push(format!(
-                    "{now} huge pages of {} on NUMA node {} are in use and stay",
-                    pages.size, pages.node
-                ));
-            }
-        }
-        Ok(())
-    }
+/// The files that change: of GRUB, and ours.
+fn files_of(plan: &Plan) -> impl Iterator<Item = &FileChange> {
+    let grub = plan.boot.iter().filter(|boot| boot.undo.is_none());
+    grub.flat_map(|boot| &boot.files).chain(&plan.files)
 }
 
 /// What an error says below its first line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -13,7 +13,7 @@
 //! | `grubby.rs` | what `grubby` of the RHEL family shows and is told |
 //! | `memory.rs` | whether there is memory for so many huge pages |
 //! | `owned.rs` | the files that are ours alone |
-//! | `plan.rs`, `apply.rs`, `record.rs` | planning, doing, going back |
+//! | `plan.rs`, `apply.rs`, `record.rs`, `restore.rs` | planning, doing, what is needed to go back, going back |
 //! | `tree.rs`, `programs.rs` | the only ones that touch the host |
 
 mod apply;
@@ -28,6 +28,7 @@ mod owned;
 mod plan;
 mod programs;
 mod record;
+mod restore;
 mod tree;
 mod want;
 
@@ -36,10 +37,11 @@ use std::sync::Arc;
 
 use vdpa_hw::platform::Platform;
 
-pub use apply::{Applied, Given, Restored};
+pub use apply::{Applied, Given};
 pub use error::{Error, Result, Said};
 pub use plan::{BootChange, FileChange, ModuleChange, NodePages, Pages, Plan, Request};
 pub use programs::{Command, Installed, Programs};
+pub use restore::Restored;
 pub use want::{Count, Want};
 
 /// A host whose boot is prepared.

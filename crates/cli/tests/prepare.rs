@@ -223,6 +223,24 @@ fn what_fails_half_way_leaves_the_files_as_they_were() {
 }
 
 #[test]
+fn entries_that_grubby_changed_before_it_failed_get_their_arguments_back() {
+    let root = Root::new(&ROCKY_9);
+    let real = include_str!("prepare/programs/grubby");
+    root.program("grubby.real", real);
+    root.program(
+        "grubby",
+        "#!/bin/sh\n\"$0.real\" \"$@\" || exit 1\ncase $1 in --update*) [ -e $0.once ] || { touch $0.once; exit 1; } ;; esac\n",
+    );
+    let before = root.next_boot(&ROCKY_9);
+    let said = root.host(&["prepare", "--hugepages=1G=4", "--nested", "--apply"]).exits(1);
+    said.is_an_error("`grubby --update-kernel=ALL", "grubby");
+    assert_eq!(root.next_boot(&ROCKY_9), before);
+    assert!(!root.path().join("etc/modprobe.d/vdpa.conf").exists());
+    let nothing = root.host(&["restore"]).exits(0);
+    assert!(nothing.out.contains("nothing was prepared"), "{nothing}");
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_listed() {
     let root = Root::new(&DEBIAN_12);
     let vandal = "#!/bin/sh\nroot=$(dirname \"$0\")/../..\nrm $root/etc/default/grub\nmkdir $root/etc/default/grub\nexit 1\n";
