@@ -219,7 +219,7 @@ fn described(interface: Node<'_, '_>) -> String {
 }
 
 /// vCPUs the guest starts with. Source: <https://libvirt.org/formatdomain.html#cpu-allocation>.
-fn vcpus(document: &Document<'_>) -> Option<u16> {
+pub(crate) fn vcpus(document: &Document<'_>) -> Option<u16> {
     let Some(vcpu) = document.at(&["vcpu"]) else { return Some(1) };
     vcpu.attribute("current").or(vcpu.text())?.trim().parse().ok()
 }

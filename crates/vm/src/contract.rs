@@ -16,6 +16,7 @@ use crate::{
 
 /// Every part of the contract that takes a template.
 pub async fn all(domains: &dyn Domains, template: &str) {
+    versions_are_numbers(domains).await;
     what_is_defined_is_listed_and_read_back(domains, template).await;
     an_unknown_domain_is_told_apart(domains).await;
     what_is_no_domain_is_refused(domains).await;
@@ -27,6 +28,16 @@ pub async fn all(domains: &dyn Domains, template: &str) {
     a_changed_interface_takes_the_place_of_the_former(domains, template).await;
     holders_are_found(domains, template).await;
     a_name_that_looks_like_an_id_is_a_name(domains, template).await;
+}
+
+/// libvirt and its hypervisor say what they are, in numbers with dots between them.
+pub async fn versions_are_numbers(domains: &dyn Domains) {
+    let said = domains.versions().await.unwrap();
+    let hypervisor = said.hypervisor.split_once(' ').unwrap_or_else(|| panic!("{said:?}")).1;
+    for version in [said.libvirt.as_str(), hypervisor] {
+        let numbers = version.split('.').all(|part| part.parse::<u32>().is_ok());
+        assert!(numbers && version.contains('.'), "{said:?}");
+    }
 }
 
 /// A definition is listed, has a UUID when it is read back, and counts as shut off and persistent.

@@ -31,6 +31,18 @@ pub trait Domains: Send + Sync {
     /// libvirt knows it by its `<uuid>`; it refuses a name that another UUID has and a UUID that
     /// another name has. A running domain goes on as it is.
     async fn define(&self, xml: &str) -> Result<()>;
+
+    /// What runs: libvirt's daemon, and the hypervisor it would start.
+    async fn versions(&self) -> Result<Versions>;
+}
+
+/// What runs, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// libvirt's daemon, `9.0.0`.
+    pub libvirt: String,
+    /// The hypervisor, by name and version, `QEMU 7.2.22`.
+    pub hypervisor: String,
 }
 
 /// Which of a domain's descriptions is meant.

@@ -7,6 +7,7 @@
 //! - [`Domains`]: the domains of one libvirt, by [`Virsh`] or, with the feature `mock`, in memory.
 //! - [`observe`] and [`enforce`]: the statement "this VF has this interface in this domain".
 //! - [`check`]: what would not work, or would work badly, before anything is touched.
+//! - [`Profile`]: what a domain asks of its host: memory, huge pages, NUMA nodes, vCPUs.
 //! - [`holders`]: which domains use a PCI function, a socket or a character device.
 //!
 //! ```
@@ -48,14 +49,16 @@ mod holders;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod nouns;
+mod profile;
 mod virsh;
 mod wiring;
 pub mod xml;
 
 pub use check::{Finding, Severity, check};
-pub use domains::{Domains, Status, View};
+pub use domains::{Domains, Status, Versions, View};
 pub use error::{Error, Result};
 pub use holders::{Holder, Resource, holders};
 pub use nouns::{Alias, DomainName, Interface, Role, Source};
+pub use profile::{Pages, Profile};
 pub use virsh::Virsh;
 pub use wiring::{Effect, enforce, observe, with_mac};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::xml::{Document, Element, child};
-use crate::{DomainName, Domains, Error, Result, Status, View, xml};
+use crate::{DomainName, Domains, Error, Result, Status, Versions, View, xml};
 
 /// Called before (`false`) and after (`true`) the effect of each change, with what is done: an error
 /// makes the change fail there, so that after means: changed, and yet reported as failed.
@@ -24,12 +24,26 @@ pub struct MockDomains {
 }
 
 /// What a [`MockDomains`] holds, to be kept between processes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The domains by name.
     pub domains: BTreeMap<DomainName, MockDomain>,
+    /// What libvirt and its hypervisor say they are.
+    #[serde(default = "of_rhel_8_4")]
+    pub versions: Versions,
     /// UUIDs that were given out.
     made: u32,
+}
+
+/// The versions of RHEL 8.4's module `virt:av`, the how-to's system.
+fn of_rhel_8_4() -> Versions {
+    Versions { libvirt: "7.0.0".to_owned(), hypervisor: "QEMU 5.2.0".to_owned() }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { domains: BTreeMap::new(), versions: of_rhel_8_4(), made: 0 }
+    }
 }
 
 /// One domain.
@@ -143,6 +157,10 @@ impl Domains for MockDomains {
         self.gate(&doing, false)?;
         self.lock().define(xml)?;
         self.gate(&doing, true)
+    }
+
+    async fn versions(&self) -> Result<Versions> {
+        Ok(self.lock().versions.clone())
     }
 }
 

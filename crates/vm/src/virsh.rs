@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::{DomainName, Domains, Error, Result, Status, View, xml};
+use crate::{DomainName, Domains, Error, Result, Status, Versions, View, xml};
 
 /// Domains by virsh(1).
 ///
@@ -163,6 +163,25 @@ impl Domains for Virsh {
         let doing = format!("define domain `{}`", xml::name(xml)?);
         self.run(&doing, &["define", "/dev/stdin"], Some(xml)).await.map(drop)
     }
+
+    async fn versions(&self) -> Result<Versions> {
+        let doing = "ask for libvirt's version";
+        let said = self.run(doing, &["version", "--daemon"], None).await?;
+        versions(&said).ok_or_else(|| Error::Refused {
+            doing: doing.to_owned(),
+            message: format!("`virsh version` says only {:?}", said.trim()),
+        })
+    }
+}
+
+/// Reads what `virsh version --daemon` prints.
+fn versions(said: &str) -> Option<Versions> {
+    let field =
+        |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::trim);
+    Some(Versions {
+        libvirt: field("Running against daemon")?.to_owned(),
+        hypervisor: field("Running hypervisor")?.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -196,6 +215,16 @@ mod tests {
             matches!(&error, Error::NoLibvirt { why, .. } if why.starts_with("Failed to connect")),
             "{error:?}"
         );
+    }
+
+    /// What virsh 9.0 printed.
+    #[test]
+    fn versions_are_the_daemons_and_the_hypervisors() {
+        let said = "Compiled against library: libvirt 9.0.0\nUsing library: libvirt 9.0.0\nUsing API: QEMU 9.0.0\n\
+                    Running hypervisor: QEMU 7.2.22\nRunning against daemon: 9.0.0\n\n";
+        let wanted = Versions { libvirt: "9.0.0".to_owned(), hypervisor: "QEMU 7.2.22".to_owned() };
+        assert_eq!(versions(said), Some(wanted));
+        assert_eq!(versions("Running hypervisor: QEMU 7.2.22\n"), None);
     }
 
     #[tokio::test]

@@ -29,6 +29,16 @@ pub async fn lifecycle(subject: &dyn DpdkVdpa, spec: &Spec) {
     }
 }
 
+/// A program says which DPDK it is built of: year, month and perhaps a patch level.
+///
+/// # Panics
+/// When the subject breaks the contract.
+pub async fn a_program_knows_its_version(subject: &dyn DpdkVdpa, spec: &Spec) {
+    let version = subject.version(&spec.program).await.expect("a version");
+    let parts: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
+    assert!(parts.len() >= 2 && parts.iter().all(Result::is_ok), "{version}");
+}
+
 /// A VF is served once; the process that serves it is not disturbed by the attempt, whatever it asks for.
 ///
 /// # Panics

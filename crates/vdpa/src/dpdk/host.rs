@@ -9,7 +9,7 @@ use vdpa_hw::Vf;
 
 use super::control::{self, Answer, Question};
 use super::layout::Home;
-use super::{Condition, DpdkVdpa, Instance, Limits, QueueCounters, Queues, Spec, detached, systemd};
+use super::{Condition, DpdkVdpa, Instance, Limits, QueueCounters, Queues, Spec, detached, systemd, version};
 use crate::error::{Error, Result};
 
 /// How long a supervisor may take to say that it is there.
@@ -154,6 +154,10 @@ impl DpdkVdpa for DpdkHost {
             }),
             None => Err(Error::NotServed { vf }),
         }
+    }
+
+    async fn version(&self, program: &Path) -> Result<String> {
+        version::of(program).await
     }
 
     fn socket(&self, vf: Vf) -> PathBuf {

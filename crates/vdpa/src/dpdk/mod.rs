@@ -44,8 +44,9 @@ mod socket;
 mod spec;
 mod supervise;
 mod systemd;
+mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use vdpa_hw::Vf;
@@ -87,6 +88,9 @@ pub trait DpdkVdpa: std::fmt::Debug + Send + Sync {
     ///
     /// The program knows [`Queues::All`] only while a guest is connected.
     async fn counters(&self, vf: Vf, queues: Queues) -> Result<Vec<QueueCounters>>;
+
+    /// The version of DPDK that `program` is built of, `22.11.11`: as it says itself, without touching a device.
+    async fn version(&self, program: &Path) -> Result<String>;
 
     /// Where this VF's vhost-user socket is, or will be once it is served.
     fn socket(&self, vf: Vf) -> PathBuf;

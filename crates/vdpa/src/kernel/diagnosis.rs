@@ -25,6 +25,24 @@ pub enum Diagnosis {
 }
 
 impl Diagnosis {
+    /// What the absence of a management device comes from: `driver` is what drives the function, `has_bus` whether
+    /// the kernel's vDPA core is there (`/sys/bus/vdpa`), `is_there` whether a module is loaded or built in, and
+    /// `others` are the functions that have one.
+    pub fn of(
+        driver: Option<DriverName>,
+        has_bus: bool,
+        is_there: impl FnOnce(&str) -> bool,
+        others: Vec<PciAddress>,
+    ) -> Self {
+        let Some(driver) = driver else { return Self::NoDriver };
+        match module_for(&driver) {
+            None => Self::WrongDriver(driver),
+            Some(_) if !has_bus => Self::NoVdpaCore,
+            Some(module) if !is_there(module) => Self::NoModule(module),
+            Some(_) => Self::NotOffered { others },
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -40,6 +58,16 @@ impl Diagnosis {
                 "check the firmware (22.29.2002 or newer, UCTX_EN=1) and the VF's devlink parameter enable_vnet"
             }
         }
+    }
+}
+
+/// The module that makes vDPA devices of what a PCI driver drives.
+pub(super) fn module_for(driver: &DriverName) -> Option<&'static str> {
+    match driver.as_str() {
+        "mlx5_core" => Some("mlx5_vdpa"),
+        "pds_core" => Some("pds_vdpa"),
+        "octeon_ep" | "octeontx_vdpa" => Some("octep_vdpa"),
+        _ => None,
     }
 }
 

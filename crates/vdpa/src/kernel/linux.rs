@@ -9,6 +9,7 @@ use vdpa_hw::{DriverName, MacAddress, PciAddress};
 use vdpa_netlink::{Errno, Malformed, Message, Refusal, Request};
 
 use super::bus::Bus;
+use super::diagnosis::module_for;
 use super::wire::FAMILY;
 use super::{
     BusDriver, Config, DeviceName, Diagnosis, KernelVdpa, MgmtDev, MgmtDevName, NewDevice, QueueStats,
@@ -84,18 +85,12 @@ impl Linux {
     /// Why `function` has no management device, after everything that can be loaded has been.
     async fn diagnose(&self, function: PciAddress) -> Diagnosis {
         let driver = match self.pci_driver(function) {
-            Ok(Some(driver)) => driver,
-            Ok(None) => return Diagnosis::NoDriver,
+            Ok(driver) => driver,
             Err(diagnosis) => return diagnosis,
         };
-        let Some(module) = module_for(&driver) else { return Diagnosis::WrongDriver(driver) };
-        if !self.sys.join("bus/vdpa").exists() {
-            return Diagnosis::NoVdpaCore;
-        }
-        if !self.sys.join("module").join(module).exists() {
-            return Diagnosis::NoModule(module);
-        }
-        Diagnosis::NotOffered { others: self.functions_with_mgmtdev().await }
+        let is_there = |module: &str| self.sys.join("module").join(module).exists();
+        let others = self.functions_with_mgmtdev().await;
+        Diagnosis::of(driver, self.sys.join("bus/vdpa").exists(), is_there, others)
     }
 
     /// What a refusal to make a device means.
@@ -147,16 +142,6 @@ impl Linux {
             Ok(state) => state.trim() == "live",
             Err(_) => directory.exists(),
         }
-    }
-}
-
-/// The module that makes vDPA devices of what a PCI driver drives.
-fn module_for(driver: &DriverName) -> Option<&'static str> {
-    match driver.as_str() {
-        "mlx5_core" => Some("mlx5_vdpa"),
-        "pds_core" => Some("pds_vdpa"),
-        "octeon_ep" | "octeontx_vdpa" => Some("octep_vdpa"),
-        _ => None,
     }
 }
 

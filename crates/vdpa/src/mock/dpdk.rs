@@ -117,6 +117,11 @@ impl DpdkVdpa for Machine {
         Ok(vec![QueueCounters { queue: queue.into(), counters }])
     }
 
+    async fn version(&self, _: &Path) -> Result<String> {
+        // The how-to's own build.
+        Ok("20.11.3".to_owned())
+    }
+
     fn socket(&self, vf: Vf) -> PathBuf {
         socket(vf)
     }
@@ -147,6 +152,7 @@ mod tests {
     #[tokio::test]
     async fn the_contract_holds() {
         let (machine, one, other) = machine_with_vfs().await;
+        contract::dpdk::a_program_knows_its_version(&machine, &one).await;
         contract::dpdk::lifecycle(&machine, &one).await;
         contract::dpdk::two_vfs_do_not_meet(&machine, &one, &other).await;
         contract::dpdk::a_second_start_is_refused(&machine, &one).await;

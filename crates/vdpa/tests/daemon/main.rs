@@ -30,6 +30,7 @@ fn cmdline(pid: u32) -> String {
 async fn the_contract_holds_for_the_real_program() {
     let fixture = Fixture::new("contract");
     contract::dpdk::lifecycle(&fixture.host(), &Fixture::spec(0)).await;
+    contract::dpdk::a_program_knows_its_version(&fixture.host(), &Fixture::spec(0)).await;
     contract::dpdk::two_vfs_do_not_meet(&fixture.host(), &Fixture::spec(0), &Fixture::spec(1)).await;
     contract::dpdk::a_second_start_is_refused(&fixture.host(), &Fixture::spec(0)).await;
     let nowhere = Spec { device: "0000:43:01.7".parse().unwrap(), ..Fixture::spec(0) };
