@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
+use crate::commands::doctor::Doctor;
 use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
 use crate::commands::prepare::HostCommand;
@@ -95,6 +96,8 @@ pub enum Command {
         after_help = "Examples:\n  sudo vdpa teardown\n  sudo vdpa teardown --force drift    also where someone changed things since"
     )]
     Teardown(Teardown),
+    /// Ask whether this host is ready, and say what is missing and what to type.
+    Doctor(Doctor),
     /// Prepare what the host is booted with, and take that back.
     #[command(subcommand)]
     Host(HostCommand),

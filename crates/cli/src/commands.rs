@@ -14,6 +14,7 @@ use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 
 mod device;
+pub mod doctor;
 pub mod firmware;
 pub mod flows;
 mod generate;
@@ -48,6 +49,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Status(_) => "status",
         Command::Teardown(_) => "teardown",
         Command::Vm(vm) => vm.name(),
+        Command::Doctor(_) => "doctor",
         Command::Host(command) => command.name(),
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
@@ -60,6 +62,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Plan(options) => plan::run(&session, options).await,
         Command::Status(wanted) => status::run(&session, wanted).await,
         Command::Teardown(options) => teardown::run(&session, options).await,
+        Command::Doctor(options) => doctor::run(&session, options).await,
         Command::Host(command) => prepare::run(&session, command).await,
         Command::Firmware(options) => firmware::run(&session, options).await,
         Command::Flows(options) => match flows::run(&session, options) {

@@ -149,6 +149,16 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// A bundle cannot be written or read.
+    #[error("cannot {verb} the bundle {}: {why}", path.display())]
+    Bundle {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Open vSwitch's service could not be restarted.
     #[error("cannot restart Open vSwitch: {0}")]
     Restart(String),
@@ -193,6 +203,7 @@ impl Error {
             | Self::FirmwareConflict { .. }
             | Self::SavedOutput { .. }
             | Self::WhichCard(_)
+            | Self::Bundle { .. }
             | Self::Input { .. }
             | Self::NotSimulated(_) => true,
             Self::Placed { error, .. } => error.is_usage(),
@@ -313,6 +324,10 @@ impl Error {
             Self::Simulation { .. } => {
                 "name another directory with `--simulate=DIR`, or remove the file to start anew"
             }
+            Self::Bundle { verb: "read", .. } => {
+                "`vdpa doctor --bundle FILE` writes one; `tar tf FILE` shows what it holds"
+            }
+            Self::Bundle { .. } => "name another file, in a directory that you may write to",
             Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
             Self::Interrupted => "`vdpa setup` begins anew",
             Self::NotRestored => RESUME,

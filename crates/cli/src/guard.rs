@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
-use vdpa_datapath::kernel::DeviceName;
 use vdpa_hw::{PciAddress, Vf, VfIndex};
-use vdpa_vm::Resource;
 
 use crate::error::Error;
 use crate::host::Host;
+use crate::occupants::{By, Occupant, occupants};
 use crate::plan::Change;
 use crate::step::{Device, Step};
 use crate::view::View;
@@ -140,42 +138,26 @@ async fn vfs_in_use(
     pf: PciAddress,
     disturbed: &Disturbed,
 ) -> Result<Vec<Objection>, Error> {
-    let mut objections = Vec::new();
     let addresses = view.function(pf).await?.sriov().map(|sriov| sriov.vfs.clone()).unwrap_or_default();
     let all = VfIndex::first(u16::try_from(addresses.len()).unwrap_or(u16::MAX)).zip(addresses);
     let vfs: Vec<(VfIndex, PciAddress)> = all.filter(|(index, _)| disturbed.concerns(*index)).collect();
-    if vfs.is_empty() {
-        return Ok(objections);
-    }
-    let mut resources: Vec<Resource> = vfs.iter().map(|(_, address)| Resource::Pci(*address)).collect();
-    for (index, _) in &vfs {
-        let vf = Vf { pf, index: *index };
-        resources.push(Resource::Socket(host.dpdk.socket(vf)));
-        resources.extend(
-            host.kernel.char_device(&DeviceName::of_vf(vf), Duration::ZERO).await.ok().map(Resource::Device),
-        );
-    }
-    let held = match vdpa_vm::holders(&*host.domains, &resources).await {
-        // Where there is no libvirt, there are no domains.
-        Err(vdpa_vm::Error::NoLibvirt { .. }) => Vec::new(),
-        held => held?,
-    };
-    objections.extend(held.into_iter().filter(|holder| holder.active).map(|holder| Objection {
-        guard: Guard::VfInUse,
-        why: format!("domain {} runs on {}", holder.domain, holder.resource),
-    }));
-    for (_, address) in vfs {
-        objections.extend(host.pci.holders(address).await?.into_iter().map(|holder| Objection {
-            guard: Guard::VfInUse,
-            why: format!(
-                "process {} ({}) has VF {address} open through {}",
-                holder.pid,
-                holder.command,
-                holder.path.display()
+    let objection = |occupant: Occupant| {
+        let why = match occupant.by {
+            By::Domain(holder) if holder.active => {
+                format!("domain {} runs on {}", holder.domain, holder.resource)
+            }
+            By::Domain(_) => return None,
+            By::Process(process) => format!(
+                "process {} ({}) has VF {} open through {}",
+                process.pid,
+                process.command,
+                occupant.address,
+                process.path.display()
             ),
-        }));
-    }
-    Ok(objections)
+        };
+        Some(Objection { guard: Guard::VfInUse, why })
+    };
+    Ok(occupants(host, pf, &vfs).await?.into_iter().filter_map(objection).collect())
 }
 
 fn existing_vfs(due: &[&Change], made: &[&Step]) -> Vec<Objection> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use vdpa_datapath::{DpdkVdpa, KernelVdpa};
 use vdpa_eswitch::Eswitch;
 use vdpa_hw::firmware::Firmware;
+use vdpa_hw::platform::Files;
 use vdpa_hw::{Links, Pci};
 use vdpa_ovs::Vswitch;
 use vdpa_vm::Domains;
@@ -17,6 +18,7 @@ mod kept;
 mod real;
 mod service;
 mod simulated;
+mod simulated_files;
 
 pub use real::{Access, RUN, real};
 pub use simulated::{HOST_FILE, SimulatedHost};
@@ -24,6 +26,8 @@ pub use simulated::{HOST_FILE, SimulatedHost};
 /// A host: real, or simulated.
 #[derive(Clone)]
 pub struct Host {
+    /// The files of /proc and /sys.
+    pub files: Arc<dyn Files>,
     /// PCI functions.
     pub pci: Arc<dyn Pci>,
     /// Network devices.

@@ -13,10 +13,12 @@ use crate::error::Error;
 use crate::plan::Change;
 use crate::step::Step;
 
+mod checks;
 mod diff;
 mod log;
 mod outcome;
 
+pub use checks::plain;
 pub use log::Log;
 pub use outcome::{Outcome, Standing, Statement};
 

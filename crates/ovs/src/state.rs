@@ -17,6 +17,9 @@ pub struct Observation {
     /// force* is not in the database: ovs-vswitchd turns offload on when the key becomes `true` and never off
     /// again before it is restarted (`netdev_set_flow_api_enabled`, lib/netdev-offload.c).
     pub hw_offload: Option<String>,
+    /// The switch's other settings: `other_config` without `hw-offload`.
+    #[serde(default)]
+    pub other_config: BTreeMap<String, String>,
     /// Versions of what runs.
     pub versions: Versions,
     /// The configuration number last asked for.

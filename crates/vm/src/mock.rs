@@ -29,20 +29,20 @@ pub struct State {
     /// The domains by name.
     pub domains: BTreeMap<DomainName, MockDomain>,
     /// What libvirt and its hypervisor say they are.
-    #[serde(default = "of_rhel_8_4")]
+    #[serde(default = "of_rhel_8_6")]
     pub versions: Versions,
     /// UUIDs that were given out.
     made: u32,
 }
 
-/// The versions of RHEL 8.4's module `virt:av`, the how-to's system.
-fn of_rhel_8_4() -> Versions {
-    Versions { libvirt: "7.0.0".to_owned(), hypervisor: "QEMU 5.2.0".to_owned() }
+/// The versions of RHEL 8.6's module `virt:rhel`: the first of the how-to's line that keeps `page_per_vq`.
+fn of_rhel_8_6() -> Versions {
+    Versions { libvirt: "8.0.0".to_owned(), hypervisor: "QEMU 6.2.0".to_owned() }
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { domains: BTreeMap::new(), versions: of_rhel_8_4(), made: 0 }
+        Self { domains: BTreeMap::new(), versions: of_rhel_8_6(), made: 0 }
     }
 }
 

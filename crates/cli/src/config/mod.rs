@@ -183,6 +183,7 @@ impl Default for HostFile {
     }
 }
 
-fn default_bridge() -> BridgeName {
+/// The bridge where none is named.
+pub(crate) fn default_bridge() -> BridgeName {
     DEFAULT_BRIDGE.parse().unwrap_or_else(|error| unreachable!("{DEFAULT_BRIDGE}: {error}"))
 }

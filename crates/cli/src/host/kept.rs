@@ -66,4 +66,8 @@ impl Domains for Kept<MockDomains> {
         self.host.keep();
         defined
     }
+
+    async fn versions(&self) -> vdpa_vm::Result<vdpa_vm::Versions> {
+        self.part.versions().await
+    }
 }

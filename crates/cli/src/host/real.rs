@@ -67,6 +67,7 @@ pub fn real(access: &Access) -> Result<Host, Error> {
     let in_kernel = DevlinkFirmware::new(eswitch.clone(), pci.clone());
     let firmware = Layered::new(Arc::new(in_kernel), Arc::new(Tools::default()));
     Ok(Host {
+        files: Arc::new(vdpa_hw::platform::Rooted::new("/")),
         pci,
         links: Arc::new(vdpa_hw::RtnlLinks::new("/")),
         eswitch,

@@ -16,6 +16,7 @@ use vdpa_ovs::mock::{Hooks, MockVswitch, Snapshot};
 use vdpa_vm::mock::MockDomains;
 
 use super::kept::Kept;
+use super::simulated_files::SimulatedFiles;
 use super::{Host, OvsService};
 use crate::error::Error;
 
@@ -162,6 +163,7 @@ impl SimulatedHost {
     fn host_with(&self, machine: Arc<Machine>) -> Host {
         let in_kernel = DevlinkFirmware::new(machine.clone(), machine.clone());
         Host {
+            files: Arc::new(SimulatedFiles::of(&machine)),
             pci: machine.clone(),
             firmware: Arc::new(Layered::new(Arc::new(in_kernel), machine.clone())),
             links: machine.clone(),

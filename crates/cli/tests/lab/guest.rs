@@ -12,7 +12,8 @@ pub(crate) const VFS_8: &str = "LAB_CARD_8";
 /// The variable that names the card with 64 VFs.
 pub(crate) const VFS_64: &str = "LAB_CARD_64";
 
-const HOST_FILE: &str = "/tmp/host.toml";
+/// Where the host file lies.
+pub(crate) const HOST_FILE: &str = "/tmp/host.toml";
 
 /// The VM.
 pub(crate) struct Guest {

@@ -180,6 +180,12 @@ impl Snapshot {
             bridge: self.bridges.get(name.as_str()).map(MockBridge::state),
             elsewhere,
             hw_offload: self.hw_offload().map(str::to_owned),
+            other_config: self
+                .other_config
+                .iter()
+                .filter(|(key, _)| *key != HW_OFFLOAD)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
             cur_cfg: self.cur_cfg,

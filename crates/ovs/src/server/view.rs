@@ -182,6 +182,7 @@ impl View {
             bridge: self.bridge(name).map(BridgeRow::state),
             elsewhere: elsewhere.collect(),
             hw_offload: self.other_config.get(HW_OFFLOAD).cloned(),
+            other_config: foreign(&self.other_config),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
             cur_cfg: self.cur_cfg,
@@ -285,6 +286,15 @@ impl InterfaceRow {
             link_state: row.optional_text("link_state")?,
         })
     }
+}
+
+/// The settings that are not ours to make.
+fn foreign(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    config
+        .iter()
+        .filter(|(key, _)| *key != HW_OFFLOAD)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn is_tagged(external_ids: &BTreeMap<String, String>) -> bool {

@@ -1,0 +1,200 @@
+//! Looking at a host, once. Nothing is changed; what cannot be found out becomes evidence too, with the reason.
+
+mod cards;
+mod files;
+mod labels;
+mod session;
+mod uses;
+
+pub(super) use files::{MODULES as MODULES_WITH_PARAMETERS, NM_DIRECTORIES, NM_FILE};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use vdpa_ovs::{BridgeName, Unixctl};
+use vdpa_vm::{DomainName, Profile, View};
+
+use super::evidence::{Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf};
+use super::recording::{Recorder, Recording};
+use crate::config::{Datapath, HostFile};
+use crate::error::Error;
+use crate::host::Host;
+
+/// How long anything may take to answer. A read of sysfs waits for the driver, and a driver can hang.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Settings of `other_config` that bear upon offload (ovs-vswitchd.conf.db(5)).
+const SETTINGS: [&str; 6] =
+    ["dpdk-init", "hw-offload-ct-size", "max-idle", "n-offload-threads", "offload-rebalance", "tc-policy"];
+
+/// Everything there is to know of `host`, as far as `file`'s wishes make it matter; of every card, where there is
+/// no host file. Reads need root to be complete: who holds a VF, and who is connected.
+pub async fn collect(host: &Host, file: Option<&HostFile>) -> Evidence {
+    let bridge = file.map_or_else(crate::config::default_bridge, |file| file.bridge.clone());
+    let (cards, switch, libvirt, domains, dpdk, mgmtdevs, session) = tokio::join!(
+        seen("the cards", cards::all(host, file)),
+        seen("Open vSwitch", switch(host, &bridge)),
+        seen("libvirt", async { Ok(host.domains.versions().await?) }),
+        domains(host, file),
+        dpdk(host, file),
+        seen("the kernel's vDPA", async {
+            Ok(host.kernel.mgmtdevs().await?.iter().filter_map(|mgmtdev| mgmtdev.name.pci()).collect())
+        }),
+        session(host),
+    );
+    let files = files(host, cards.as_deref().unwrap_or_default()).await;
+    let labels = labels::of(host, &dpdk.serves).await;
+    Evidence {
+        taken: taken(host),
+        files: Arc::new(files),
+        answers: Answers {
+            privileged: host.simulation.is_some() || rustix::process::geteuid().is_root(),
+            wanted: file.map(Wanted::from),
+            cards,
+            session,
+            switch,
+            libvirt,
+            domains,
+            dpdk,
+            mgmtdevs,
+            labels,
+        },
+    }
+}
+
+fn taken(host: &Host) -> Taken {
+    let name = host.files.read("/proc/sys/kernel/hostname".as_ref()).unwrap_or_default();
+    Taken {
+        host: String::from_utf8_lossy(&name).trim().to_owned(),
+        at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        by: concat!("vdpa ", env!("CARGO_PKG_VERSION")).to_owned(),
+        simulated: host.simulation.is_some(),
+    }
+}
+
+/// What came of a look, with a time limit on it.
+async fn seen<T>(what: &str, look: impl Future<Output = Result<T, Error>>) -> Seen<T> {
+    match tokio::time::timeout(LIMIT, look).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(error.flat()),
+        Err(_) => Err(silent(what)),
+    }
+}
+
+fn silent(what: impl fmt::Display) -> String {
+    format!("{what} did not answer within {} s", LIMIT.as_secs())
+}
+
+async fn files(host: &Host, cards: &[Card]) -> Recording {
+    let recorder = Arc::new(Recorder::new(host.files.clone()));
+    let (reader, cards) = (recorder.clone(), cards.to_vec());
+    let looking = tokio::task::spawn_blocking(move || files::look(&reader, &cards));
+    // What was read before one file hung is kept.
+    if tokio::time::timeout(LIMIT, looking).await.is_err() {
+        tracing::warn!("{}", silent("a file of /proc or /sys"));
+    }
+    recorder.recording()
+}
+
+async fn session(host: &Host) -> Seen<Option<std::net::IpAddr>> {
+    if host.simulation.is_some() {
+        return Ok(None);
+    }
+    let files = host.files.clone();
+    let connection = std::env::var("SSH_CONNECTION").ok();
+    let looking = tokio::task::spawn_blocking(move || {
+        session::local_address(&*files, std::process::id(), connection.as_deref())
+    });
+    match tokio::time::timeout(LIMIT, looking).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(silent("/proc")),
+    }
+}
+
+async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
+    let observed = host.vswitch.observe(bridge).await?;
+    let mut version = observed.versions.ovs.clone();
+    if version.is_none() && host.simulation.is_none() {
+        version = version_of_daemon().await;
+    }
+    let broken = observed.ports().iter().filter(|port| !port.works());
+    Ok(Switch {
+        version,
+        broken_ports: broken
+            .map(|port| {
+                (port.name.to_string(), port.error.clone().unwrap_or_else(|| "no error is given".into()))
+            })
+            .collect(),
+        applied: observed.is_applied(),
+        other_config: observed
+            .other_config
+            .into_iter()
+            .filter(|(key, _)| SETTINGS.contains(&key.as_str()))
+            .collect(),
+        hw_offload: observed.hw_offload,
+    })
+}
+
+/// Where no start script has written it into the database, the daemon says it:
+/// `ovs-vswitchd (Open vSwitch) 3.1.0`.
+async fn version_of_daemon() -> Option<String> {
+    let daemon = Unixctl::vswitchd(vdpa_ovs::DEFAULT_RUNDIR).await.ok()?;
+    let said = daemon.call("version", &[]).await.ok()?;
+    said.lines().next()?.rsplit(' ').next().map(str::to_owned)
+}
+
+async fn domains(host: &Host, file: Option<&HostFile>) -> BTreeMap<DomainName, Seen<Domain>> {
+    let vfs = file.into_iter().flat_map(|file| &file.nics).flat_map(|nic| &nic.vfs);
+    let names: BTreeSet<&DomainName> = vfs.filter_map(|vf| vf.vm.as_ref()).collect();
+    let each = names.into_iter().map(async |name| {
+        let look = async {
+            let active = host.domains.status(name).await?.active;
+            let profile = Profile::read(&host.domains.xml(name, View::Definition).await?)?;
+            Ok(Domain { active, profile })
+        };
+        (name.clone(), seen("libvirt", look).await)
+    });
+    futures::future::join_all(each).await.into_iter().collect()
+}
+
+async fn dpdk(host: &Host, file: Option<&HostFile>) -> Dpdk {
+    let configured = file.and_then(|file| file.dpdk.program.as_deref());
+    let program = host.dpdk_program(configured).map_err(|error| error.flat());
+    let version = match &program {
+        Ok(program) => seen("dpdk-vdpa", async { Ok(host.dpdk.version(program).await?) }).await,
+        Err(why) => Err(why.clone()),
+    };
+    let serves = async { Ok(host.dpdk.instances().await?.iter().map(|instance| instance.spec.vf).collect()) };
+    Dpdk { program, version, serves: seen("dpdk-vdpa's supervisors", serves).await }
+}
+
+impl From<&HostFile> for Wanted {
+    fn from(file: &HostFile) -> Self {
+        use vdpa_datapath::dpdk::Memory;
+        let vfs = file.nics.iter().flat_map(|nic| {
+            nic.vfs.iter().map(|vf| WantedVf {
+                card: nic.pf.to_string(),
+                index: vf.index.get(),
+                datapath: vf.datapath,
+                queues: vf.queues.get(),
+                vm: vf.vm.clone(),
+            })
+        });
+        let (dpdk_huge_pages, dpdk_memory_mib) = match file.dpdk.memory {
+            Memory::HugePages(megabytes) => (true, megabytes),
+            Memory::Ordinary(megabytes) => (false, Some(megabytes)),
+        };
+        Self { bridge: file.bridge.to_string(), vfs: vfs.collect(), dpdk_huge_pages, dpdk_memory_mib }
+    }
+}
+
+impl Wanted {
+    /// The VFs of one card that are to be served like this.
+    pub(super) fn count(&self, card: &str, datapath: Datapath) -> usize {
+        self.vfs.iter().filter(|vf| vf.card == card && vf.datapath == datapath).count()
+    }
+}

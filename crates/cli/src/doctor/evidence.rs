@@ -1,0 +1,271 @@
+//! What there is to know of a host, as data.
+//!
+//! It has two halves. [`Recording`] holds the files of /proc and /sys that were looked at, and what became of it
+//! where one could not be read. The rest are answers: of the kernel by netlink, of Open vSwitch, of libvirt, of
+//! programs. Everything is [`Seen`]: what was found, or the reason why it could not be.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use vdpa_eswitch::{Info, Param, State};
+use vdpa_hw::platform::Platform;
+use vdpa_hw::{Function, Holder, IfIndex, Link, ManagementUse, NetdevName, PciAddress, Vf};
+use vdpa_vm::{DomainName, Profile, Versions};
+
+use super::recording::Recording;
+use crate::config::Datapath;
+
+/// What was found, or why it could not be.
+pub type Seen<T> = Result<T, String>;
+
+/// All that is known of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// Of which host, when and by what.
+    pub taken: Taken,
+    /// The files that were looked at.
+    pub files: Arc<Recording>,
+    /// What was answered.
+    pub answers: Answers,
+}
+
+/// Of which host evidence is, when and by what it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The host's name.
+    pub host: String,
+    /// When: seconds since 1970, UTC.
+    pub at: u64,
+    /// The program and its version.
+    pub by: String,
+    /// Whether the host is a simulated one.
+    pub simulated: bool,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, at, by, simulated } = self;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let age = Duration::from_secs(now.saturating_sub(*at));
+        let age = match age.as_secs() {
+            seconds @ 0..120 => format!("{seconds} s"),
+            seconds @ 120..7200 => format!("{} min", seconds / 60),
+            seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+            seconds => format!("{} days", seconds / 86_400),
+        };
+        let simulated = if *simulated { "the simulated host " } else { "" };
+        write!(f, "{simulated}{host}, as {by} found it {age} ago")
+    }
+}
+
+/// What the kernel, the daemons and the programs answered, and what is wanted of the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// Whether it was root who looked: others see less.
+    pub privileged: bool,
+    /// What the host file asks for; absent where there is none.
+    pub wanted: Option<Wanted>,
+    /// The cards of the host file, or all that could be meant.
+    pub cards: Seen<Vec<Card>>,
+    /// The local address of the SSH session that the command was typed in, if it was typed in one.
+    pub session: Seen<Option<IpAddr>>,
+    /// Open vSwitch.
+    pub switch: Seen<Switch>,
+    /// libvirt and its hypervisor.
+    pub libvirt: Seen<Versions>,
+    /// The domains that the host file names.
+    pub domains: BTreeMap<DomainName, Seen<Domain>>,
+    /// dpdk-vdpa.
+    pub dpdk: Dpdk,
+    /// The functions that have a vDPA management device.
+    pub mgmtdevs: Seen<Vec<PciAddress>>,
+    /// The SELinux labels of sockets and devices that QEMU opens.
+    pub labels: BTreeMap<PathBuf, Seen<String>>,
+}
+
+/// What the host file asks for, as far as it makes a difference here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The bridge.
+    pub bridge: String,
+    /// Each VF that is asked for.
+    pub vfs: Vec<WantedVf>,
+    /// Whether dpdk-vdpa is to use huge pages.
+    pub dpdk_huge_pages: bool,
+    /// How many MiB each dpdk-vdpa process asks for at its start.
+    pub dpdk_memory_mib: Option<u32>,
+}
+
+/// A VF that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedVf {
+    /// The card as the host file names it.
+    pub card: String,
+    /// The VF's index.
+    pub index: u16,
+    /// Who is to serve its queues.
+    pub datapath: Datapath,
+    /// Queue pairs.
+    pub queues: u16,
+    /// The domain it is for.
+    pub vm: Option<DomainName>,
+}
+
+/// A card: one PF.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// As the host file names it, or its address.
+    pub name: String,
+    /// The PCI function.
+    pub function: Seen<Function>,
+    /// Its network device.
+    pub uplink: Seen<Link>,
+    /// What devlink says of it, without serial numbers.
+    pub info: Seen<Info>,
+    /// How its eswitch is set.
+    pub eswitch: Seen<State>,
+    /// The parameters of its driver.
+    pub params: Seen<Vec<Param>>,
+    /// How the PF carries this host's own traffic.
+    pub uses: Seen<Vec<Use>>,
+    /// The VFs that exist.
+    pub vfs: Vec<CardVf>,
+    /// The representors that exist, and their numbers.
+    pub representors: Seen<Vec<(IfIndex, NetdevName)>>,
+}
+
+/// One way in which a device carries this host's own traffic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Use {
+    /// The device: the PF's own, or one that stands on it.
+    pub device: NetdevName,
+    /// How.
+    pub how: ManagementUse,
+}
+
+/// A VF that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardVf {
+    /// Which.
+    pub vf: Vf,
+    /// The PCI function.
+    pub function: Seen<Function>,
+    /// Who holds it.
+    pub users: Seen<Vec<User>>,
+}
+
+/// Who holds a VF.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum User {
+    /// A process that has it open; the domain that it runs, if it is a VM.
+    Process {
+        /// The process.
+        process: Holder,
+        /// Its domain.
+        domain: Option<String>,
+    },
+    /// A domain that has it, its socket or its device among its devices.
+    Domain {
+        /// The domain.
+        name: DomainName,
+        /// What of the VF it has.
+        through: String,
+        /// Whether it runs; otherwise it asks for the VF at its next start.
+        active: bool,
+    },
+    /// A dpdk-vdpa process of ours.
+    Datapath {
+        /// Its process id, while it is ready.
+        pid: Option<u32>,
+    },
+}
+
+/// Open vSwitch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// Its version.
+    pub version: Option<String>,
+    /// `other_config:hw-offload`.
+    pub hw_offload: Option<String>,
+    /// Other settings of `other_config` that bear upon offload.
+    pub other_config: BTreeMap<String, String>,
+    /// Whether ovs-vswitchd has taken up everything that was asked of it.
+    pub applied: bool,
+    /// Ports of ours that ovs-vswitchd could not open, with its words.
+    pub broken_ports: Vec<(String, String)>,
+}
+
+/// A domain that the host file names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// Whether it runs.
+    pub active: bool,
+    /// What it asks of its host.
+    pub profile: Profile,
+}
+
+/// dpdk-vdpa.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dpdk {
+    /// The program.
+    pub program: Seen<PathBuf>,
+    /// The DPDK it is built of.
+    pub version: Seen<String>,
+    /// The VFs that have a process of ours.
+    pub serves: Seen<Vec<Vf>>,
+}
+
+impl Evidence {
+    /// The kernel's files as the host's own processes would read them.
+    pub fn platform(&self) -> Platform {
+        Platform::over(self.files.clone())
+    }
+
+    /// The cards; none where it could not be found out which there are.
+    pub(super) fn cards(&self) -> &[Card] {
+        self.answers.cards.as_deref().unwrap_or_default()
+    }
+
+    /// The VFs that are asked for, of every card.
+    pub(super) fn wanted_vfs(&self) -> &[WantedVf] {
+        self.answers.wanted.as_ref().map_or(&[], |wanted| &wanted.vfs)
+    }
+
+    /// Whether a VF is to be served like this; without a host file, anything may be.
+    pub(super) fn wants(&self, datapath: Datapath) -> bool {
+        self.answers.wanted.is_none() || self.wanted_vfs().iter().any(|vf| vf.datapath == datapath)
+    }
+
+    /// Whether a VF is for a VM; without a host file, any may be.
+    pub(super) fn wants_vms(&self) -> bool {
+        self.answers.wanted.is_none() || self.wanted_vfs().iter().any(|vf| vf.vm.is_some())
+    }
+}
+
+impl Card {
+    /// Its address, where there is such a function.
+    pub fn address(&self) -> Option<PciAddress> {
+        self.function.as_ref().ok().map(|function| function.address)
+    }
+
+    /// The value of a driver's parameter, whichever is in force soonest.
+    pub(super) fn param(&self, name: &str) -> Option<String> {
+        let param = self.params.as_ref().ok()?.iter().find(|param| param.name == name)?;
+        param.values.values().next().map(ToString::to_string)
+    }
+}
