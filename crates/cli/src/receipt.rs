@@ -199,17 +199,7 @@ impl Drawer {
     /// [`Error::Receipt`] where it cannot be written; the one before is still there then.
     pub fn write(&self, receipt: &Receipt) -> Result<(), Error> {
         let _span = tracing::debug_span!("receipt.write");
-        let write = || -> std::io::Result<()> {
-            let directory = self.path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(directory)?;
-            let temporary = self.path.with_extension("json.new");
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(receipt)?)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &self.path)?;
-            std::fs::File::open(directory)?.sync_all()
-        };
-        write().map_err(|error| self.error("write", &error))
+        write_whole(&self.path, receipt).map_err(|error| self.error("write", &error))
     }
 
     /// Throws the receipt away: the host is as it was.
@@ -226,6 +216,18 @@ impl Drawer {
     fn error(&self, verb: &'static str, why: &dyn std::fmt::Display) -> Error {
         Error::Receipt { verb, path: self.path.clone(), why: why.to_string() }
     }
+}
+
+/// Writes `content` as JSON, so that at any time the file at `path` is the old one or the new one, whole.
+pub(crate) fn write_whole(path: &Path, content: &(impl Serialize + ?Sized)) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(directory)?;
+    let temporary = path.with_extension("json.new");
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(content)?)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

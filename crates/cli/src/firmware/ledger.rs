@@ -3,11 +3,10 @@
 //! The receipt is gone after a reboot, and what was written to firmware is in force only then: so this is kept where
 //! reboots do not reach it, until a `teardown` has brought it back.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::receipt::Befores;
+use crate::receipt::{Befores, write_whole};
 use crate::step::Step;
 
 /// Where what was before is kept.
@@ -77,23 +76,15 @@ impl Ledger {
     /// # Errors
     /// [`Error::Receipt`] where it cannot be written; what was there is still there then.
     pub fn write(&self, kept: &[Step]) -> Result<(), Error> {
-        let write = || -> std::io::Result<()> {
-            if kept.is_empty() {
-                return match std::fs::remove_file(&self.path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                    _ => Ok(()),
-                };
+        let written = if kept.is_empty() {
+            match std::fs::remove_file(&self.path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
             }
-            let directory = self.path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(directory)?;
-            let temporary = self.path.with_extension("json.new");
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec_pretty(kept)?)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, &self.path)?;
-            std::fs::File::open(directory)?.sync_all()
+        } else {
+            write_whole(&self.path, kept)
         };
-        write().map_err(|error| self.error("write", &error))
+        written.map_err(|error| self.error("write", &error))
     }
 
     fn error(&self, verb: &'static str, why: &dyn std::fmt::Display) -> Error {

@@ -75,9 +75,19 @@ impl Firmware for Layered {
         Ok(need)
     }
 
-    /// By the second where it can be: the first knows no defaults of a kernel before 6.19.
+    /// By the second, since only it knows the defaults; what the first keeps beside it (a number of VFs for each PF) is set
+    /// to them.
     async fn reset(&self, pf: PciAddress, names: &[SettingName]) -> Result<Need> {
-        self.second.reset(pf, names).await
+        let need = self.second.reset(pf, names).await?;
+        let kept = self.first.settings(pf, names).await?;
+        if kept.settings.is_empty() {
+            return Ok(need);
+        }
+        let kept: Vec<SettingName> = kept.settings.into_iter().map(|setting| setting.name).collect();
+        let told = self.second.settings(pf, &kept).await?;
+        let defaults: BTreeMap<SettingName, Value> =
+            told.settings.into_iter().filter_map(|setting| Some((setting.name, setting.default?))).collect();
+        if defaults.is_empty() { Ok(need) } else { Ok(need.max(self.first.set(pf, &defaults).await?)) }
     }
 
     async fn activation(&self, pf: PciAddress) -> Result<Activation> {
@@ -121,7 +131,7 @@ mod tests {
             let settings = settings.filter(|(name, _)| names.is_empty() || names.contains(name));
             let settings = settings.map(|(name, value)| Setting {
                 name,
-                default: None,
+                default: (keeper == Keeper::Mstconfig).then_some(Value::Number(0)),
                 current: None,
                 next: Some(value),
                 read_only: false,
@@ -135,7 +145,8 @@ mod tests {
             Ok(Need::Nothing)
         }
 
-        async fn reset(&self, _: PciAddress, _: &[SettingName]) -> Result<Need> {
+        async fn reset(&self, _: PciAddress, names: &[SettingName]) -> Result<Need> {
+            self.0.lock().unwrap().extend(names.iter().map(|name| (name.clone(), Value::Number(0))));
             Ok(Need::Nothing)
         }
 
@@ -176,6 +187,16 @@ mod tests {
             (kernel.get("NUM_OF_VFS"), tool.get("NUM_OF_VFS"), tool.get("UCTX_EN")),
             ("16".into(), "4".into(), "True(1)".into())
         );
+    }
+
+    #[tokio::test]
+    async fn a_default_that_only_the_second_knows_is_set_by_the_first_too() {
+        let kernel = Known::new(&[("NUM_OF_VFS", "8")], Keeper::Devlink);
+        let tool = Known::new(&[("NUM_OF_VFS", "4"), ("UCTX_EN", "False(0)")], Keeper::Mstconfig);
+        let both = Layered::new(kernel.clone(), tool.clone());
+        both.reset(pf(), &["NUM_OF_VFS".parse().unwrap()]).await.unwrap();
+        assert_eq!((kernel.get("NUM_OF_VFS"), tool.get("NUM_OF_VFS")), ("0".into(), "0".into()));
+        assert_eq!(tool.get("UCTX_EN"), "False(0)");
     }
 
     #[tokio::test]
