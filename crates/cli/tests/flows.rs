@@ -102,10 +102,10 @@ fn the_table_sums_up() {
 #[test]
 fn a_file_that_is_not_there_is_the_users_mistake() {
     let said = run(&mut vdpa(&["flows", "--from", "/nonexistent/flows"])).exits(2);
-    said.is_an_error("cannot read /nonexistent/flows", "saves a dump");
+    said.is_an_error("cannot read /nonexistent/flows", "`-` is standard input");
     let document = run(&mut vdpa(&["flows", "--from", "/nonexistent/flows", "--json"])).exits(2).document();
     assert_eq!((&document["command"], &document["outcome"]), (&"flows".into(), &"failed".into()));
-    run(&mut vdpa(&["flows", "--from", "/"])).exits(2).is_an_error("cannot read /", "saves a dump");
+    run(&mut vdpa(&["flows", "--from", "/"])).exits(2).is_an_error("cannot read /", "`-` is standard input");
     let simulated = run(&mut vdpa(&["flows", "--from", "-", "--simulate"])).exits(2);
     assert!(simulated.error()[0].contains("a saved dump is not of a simulated host"), "{simulated}");
 }
