@@ -4,23 +4,14 @@
 //! changes when the family's module is loaded again, and looking it up costs microseconds.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use netlink_sys::Socket;
-use tokio::sync::oneshot;
+use netlink_sys::protocols::NETLINK_GENERIC;
 use tracing::Instrument as _;
 
 use crate::attributes::{Attributes, Malformed};
-use crate::wire::{self, Body, Frames};
-use crate::{Errno, Error, Notifications, Refusal, Tlvs, socket};
-
-/// The time limit of a request that does not state its own.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How often a listing that changed while it was read is read again.
-const DUMP_ATTEMPTS: u32 = 8;
+use crate::conversation::{Conversation, DEFAULT_LIMIT, on_a_thread, until_steady};
+use crate::{Errno, Error, Notifications, Tlvs, wire};
 
 /// A generic-netlink family, known by its name: `devlink`, `vdpa`, `ethtool`.
 ///
@@ -93,8 +84,9 @@ impl Message {
         Self { command, attributes: attributes.as_bytes().to_vec() }
     }
 
-    pub(crate) fn from_wire(command: u8, attributes: &[u8]) -> Self {
-        Self { command, attributes: attributes.to_vec() }
+    pub(crate) fn from_wire(payload: &[u8]) -> Result<Self, Malformed> {
+        let (command, attributes) = wire::generic(payload)?;
+        Ok(Self { command, attributes: attributes.to_vec() })
     }
 
     /// Its command. An answer's may differ from its request's (devlink answers GET with NEW).
@@ -126,7 +118,7 @@ impl Family {
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = self.name, intent);
         on_a_thread(intent.clone(), DEFAULT_LIMIT, {
             let name = self.name;
-            move |deadline| Conversation::open(&intent, deadline)?.family(name)
+            move |deadline| look_up(&mut Conversation::open(NETLINK_GENERIC, &intent, deadline)?, name)
         })
         .instrument(waiting)
         .await
@@ -163,134 +155,48 @@ impl Family {
         let waiting =
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = name, command, intent);
         on_a_thread(intent.clone(), limit, move |deadline| {
-            let mut conversation = Conversation::open(&intent, deadline)?;
-            let info = conversation.family(name)?;
-            for _ in 0..DUMP_ATTEMPTS {
-                let answer = conversation.exchange(&info, command, flags, &attributes)?;
-                if let Some(messages) = answer {
-                    return Ok(messages);
-                }
-            }
-            Err(Error::Unsteady { intent, attempts: DUMP_ATTEMPTS })
+            let mut conversation = Conversation::open(NETLINK_GENERIC, &intent, deadline)?;
+            let info = look_up(&mut conversation, name)?;
+            until_steady(&intent, || exchange(&mut conversation, &info, command, flags, &attributes))
         })
         .instrument(waiting)
         .await
     }
 }
 
-/// Runs `work` on a thread of its own, because the kernel works inside `sendmsg`, and gives up on it
-/// at the limit. It is no thread of the runtime's: dropping a runtime waits for those.
-async fn on_a_thread<T: Send + 'static>(
-    intent: String,
-    limit: Duration,
-    work: impl FnOnce(Instant) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let (tell, told) = oneshot::channel();
-    let start = Instant::now();
-    // An unreachable end of time is an hour away.
-    let deadline = start.checked_add(limit).unwrap_or(start + Duration::from_hours(1));
-    let spawned = thread::Builder::new().name("netlink".into()).spawn(move || {
-        // Nobody listens any more if the caller was cancelled.
-        let _ = tell.send(work(deadline));
-    });
-    if let Err(source) = spawned {
-        return Err(Error::Io { intent, source });
-    }
-    match tokio::time::timeout(limit, told).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Io { intent, source: io::Error::other("the request's thread ended") }),
-        Err(_) => Err(Error::Timeout { intent, limit }),
-    }
-}
-
-/// One socket, its requests numbered.
-struct Conversation<'a> {
-    socket: Socket,
-    sequence: u32,
-    intent: &'a str,
-    started: Instant,
-    deadline: Instant,
-}
-
-impl<'a> Conversation<'a> {
-    fn open(intent: &'a str, deadline: Instant) -> Result<Self, Error> {
-        let socket = socket::open().map_err(|source| Error::Io { intent: intent.to_owned(), source })?;
-        Ok(Self { socket, sequence: 0, intent, started: Instant::now(), deadline })
-    }
-
-    /// Asks the controller about a family. Source: `enum` of `CTRL_ATTR_*` in
-    /// `include/uapi/linux/genetlink.h`.
-    fn family(&mut self, name: &str) -> Result<FamilyInfo, Error> {
-        const GETFAMILY: u8 = 3;
-        const FAMILY_NAME: u16 = 2;
-        let controller = FamilyInfo { id: 0x10, version: 2, groups: BTreeMap::new() };
-        let named = Tlvs::new().string(FAMILY_NAME, name);
-        let answer =
-            self.exchange(&controller, GETFAMILY, wire::ACK, &named).map_err(|error| match error {
-                Error::Refused { intent, refusal, .. } if refusal.errno == Errno::ENOENT => {
-                    Error::NoFamily { intent, name: name.to_owned() }
-                }
-                other => other,
-            })?;
-        let message = answer.unwrap_or_default().into_iter().next();
-        let read = message.ok_or(Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
-        read.and_then(|message| family_info(message.attributes()))
-            .map_err(|source| Error::malformed(self.intent, source))
-    }
-
-    /// Sends one request and reads its answer to the end; `None` if the listing changed meanwhile.
-    fn exchange(
-        &mut self,
-        family: &FamilyInfo,
-        command: u8,
-        flags: u16,
-        attributes: &Tlvs,
-    ) -> Result<Option<Vec<Message>>, Error> {
-        self.sequence += 1;
-        let bytes =
-            wire::request(family.id, flags, self.sequence, command, family.version, attributes.as_bytes())
-                .ok_or_else(|| Error::TooLong { intent: self.intent.to_owned() })?;
-        self.socket.send(&bytes, 0).map_err(|source| self.io(source))?;
-        let (mut messages, mut interrupted) = (Vec::new(), false);
-        loop {
-            let datagram = socket::receive(&self.socket, self.deadline).map_err(|source| self.io(source))?;
-            for frame in Frames(&datagram) {
-                let frame = frame.map_err(|source| Error::malformed(self.intent, source))?;
-                if frame.sequence != self.sequence {
-                    continue;
-                }
-                interrupted |= frame.interrupted;
-                match frame.body {
-                    Body::Data { family: id, command, attributes } if id == family.id => {
-                        messages.push(Message::from_wire(command, attributes));
-                    }
-                    Body::Data { .. } | Body::Noop => {}
-                    Body::End { errno: Some(errno), said } => {
-                        let refusal = Refusal { errno, message: said.message };
-                        return Err(Error::Refused {
-                            intent: self.intent.to_owned(),
-                            refusal,
-                            culprit: said.culprit,
-                        });
-                    }
-                    Body::End { errno: None, said } => {
-                        if let Some(remark) = said.message {
-                            tracing::warn!(intent = self.intent, kernel = remark, "done, with a remark");
-                        }
-                        return Ok((!interrupted).then_some(messages));
-                    }
-                }
+/// Asks the controller about a family. Source: `enum` of `CTRL_ATTR_*` in
+/// `include/uapi/linux/genetlink.h`.
+fn look_up(conversation: &mut Conversation<'_>, name: &str) -> Result<FamilyInfo, Error> {
+    const GETFAMILY: u8 = 3;
+    const FAMILY_NAME: u16 = 2;
+    let controller = FamilyInfo { id: 0x10, version: 2, groups: BTreeMap::new() };
+    let named = Tlvs::new().string(FAMILY_NAME, name);
+    let answer =
+        exchange(conversation, &controller, GETFAMILY, wire::ACK, &named).map_err(|error| match error {
+            Error::Refused { intent, refusal, .. } if refusal.errno == Errno::ENOENT => {
+                Error::NoFamily { intent, name: name.to_owned() }
             }
-        }
-    }
+            other => other,
+        })?;
+    let message = answer.unwrap_or_default().into_iter().next();
+    let read = message.ok_or(Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
+    read.and_then(|message| family_info(message.attributes()))
+        .map_err(|source| Error::malformed(conversation.intent(), source))
+}
 
-    fn io(&self, source: io::Error) -> Error {
-        let intent = self.intent.to_owned();
-        match source.kind() {
-            io::ErrorKind::TimedOut => Error::Timeout { intent, limit: self.deadline - self.started },
-            _ => Error::Io { intent, source },
-        }
-    }
+/// Sends one request and reads its answer to the end; `None` if the listing changed meanwhile.
+fn exchange(
+    conversation: &mut Conversation<'_>,
+    family: &FamilyInfo,
+    command: u8,
+    flags: u16,
+    attributes: &Tlvs,
+) -> Result<Option<Vec<Message>>, Error> {
+    let payload = [&[command, family.version, 0, 0], attributes.as_bytes()].concat();
+    let Some(answer) = conversation.exchange(family.id, flags, &payload)? else { return Ok(None) };
+    let of_family = answer.iter().filter(|(kind, _)| *kind == family.id);
+    let messages = of_family.map(|(_, payload)| Message::from_wire(payload)).collect::<Result<_, _>>();
+    messages.map(Some).map_err(|source| Error::malformed(conversation.intent(), source))
 }
 
 /// Reads the controller's answer.
@@ -331,22 +237,6 @@ mod tests {
     fn a_family_without_a_number_is_malformed() {
         let error = family_info(Attributes::new(Tlvs::new().u32(3, 1).as_bytes())).unwrap_err();
         assert_eq!(error, Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_stays_in_the_kernel_is_given_up_on() {
-        let (_keep, held) = std::sync::mpsc::channel::<()>();
-        let limit = Duration::from_mins(1);
-        let stuck = on_a_thread("switch".into(), limit, move |_| {
-            let _ = held.recv();
-            Ok(())
-        });
-        match stuck.await {
-            Err(Error::Timeout { intent, limit: said }) => {
-                assert_eq!((intent.as_str(), said), ("switch", limit));
-            }
-            other => panic!("{other:?}"),
-        }
     }
 
     #[tokio::test]

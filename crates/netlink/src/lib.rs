@@ -1,6 +1,7 @@
 //! What two or three layers need of netlink and no crate has: attributes written and read without
 //! trust in their bytes ([`Tlvs`], [`Attributes`]), the kernel's own words when it refuses
-//! ([`Refusal`]), and a client for generic-netlink families ([`Family`]).
+//! ([`Refusal`]), and clients for generic-netlink families ([`Family`]) and for single requests of rtnetlink
+//! ([`RouteMessage`]).
 //!
 //! Nothing here knows devlink, vDPA or ethtool: a layer keeps the numbers of its family at home and
 //! gives them to this crate.
@@ -30,20 +31,24 @@
 //! leave its answer to the next one.
 
 mod attributes;
+mod conversation;
 mod error;
 mod family;
 mod links;
 mod notifications;
 mod refusal;
+mod route;
 mod socket;
 mod tlvs;
 mod wire;
 
 pub use attributes::{Attribute, Attributes, AttributesIter, Malformed};
+pub use conversation::DEFAULT_LIMIT;
 pub use error::Error;
-pub use family::{DEFAULT_LIMIT, Family, FamilyInfo, Message, Request};
+pub use family::{Family, FamilyInfo, Message, Request};
 pub use links::LinkEvents;
 pub use notifications::Notifications;
 pub use refusal::{Culprit, Errno, Refusal};
+pub use route::RouteMessage;
 pub use socket::want_extended_acks;
 pub use tlvs::Tlvs;

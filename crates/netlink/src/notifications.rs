@@ -55,10 +55,11 @@ impl Notifications {
             };
             for frame in Frames(&datagram) {
                 let frame = frame.map_err(|source| Error::malformed(&self.intent, source))?;
-                if let Body::Data { family, command, attributes } = frame.body
-                    && family == self.family
+                if let Body::Data { kind, payload } = frame.body
+                    && kind == self.family
                 {
-                    self.unread.push_back(Message::from_wire(command, attributes));
+                    let message = Message::from_wire(payload);
+                    self.unread.push_back(message.map_err(|source| Error::malformed(&self.intent, source))?);
                 }
             }
         }

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 use rustix::net::sockopt::{
     Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
@@ -19,9 +18,9 @@ pub fn want_extended_acks(socket: &Socket) -> io::Result<()> {
     socket.set_cap_ack(true)
 }
 
-/// A generic-netlink socket, ready for requests.
-pub(crate) fn open() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_GENERIC)?;
+/// A netlink socket of `protocol`, ready for requests.
+pub(crate) fn open(protocol: isize) -> io::Result<Socket> {
+    let mut socket = Socket::new(protocol)?;
     prepare(&mut socket)?;
     Ok(socket)
 }

@@ -39,33 +39,31 @@ pub(crate) struct Frame<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Body<'a> {
-    /// A family's message: the command and the attributes.
-    Data { family: u16, command: u8, attributes: &'a [u8] },
+    /// Something that was asked for: the message's type, and all that is behind the header.
+    Data { kind: u16, payload: &'a [u8] },
     /// The end of the answer: an errno or success, and what the kernel had to say about it.
     End { errno: Option<Errno>, said: ExtendedAck },
     /// Nothing to act on.
     Noop,
 }
 
-/// A generic-netlink request as it goes on the wire; `None` if it is too long.
-pub(crate) fn request(
-    family: u16,
-    flags: u16,
-    sequence: u32,
-    command: u8,
-    version: u8,
-    attributes: &[u8],
-) -> Option<Vec<u8>> {
-    let length = HEADER + GENL_HEADER + attributes.len();
+/// A request as it goes on the wire; `None` if it is too long.
+pub(crate) fn request(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Option<Vec<u8>> {
+    let length = HEADER + payload.len();
     let mut bytes = Vec::with_capacity(length);
     bytes.extend(u32::try_from(length).ok()?.to_ne_bytes());
-    bytes.extend(family.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
     bytes.extend((REQUEST | flags).to_ne_bytes());
     bytes.extend(sequence.to_ne_bytes());
     bytes.extend(0u32.to_ne_bytes()); // the port: the kernel fills it in
-    bytes.extend([command, version, 0, 0]);
-    bytes.extend(attributes);
+    bytes.extend(payload);
     Some(bytes)
+}
+
+/// What a generic-netlink message has behind its header: a command, and attributes.
+pub(crate) fn generic(payload: &[u8]) -> Result<(u8, &[u8]), Malformed> {
+    let short = Malformed::Message { length: HEADER + GENL_HEADER, left: HEADER + payload.len() };
+    payload.split_at_checked(GENL_HEADER).map(|(header, rest)| (header[0], rest)).ok_or(short)
 }
 
 /// The messages of one datagram, first to last; ends after the first that is malformed.
@@ -103,10 +101,7 @@ fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
             end(payload, flags, request.get(repeated.next_multiple_of(4)..))?
         }
         NLMSG_DONE => end(payload, flags, payload.get(4..))?,
-        _ => {
-            let command = *payload.first()?;
-            Body::Data { family: kind, command, attributes: payload.get(GENL_HEADER..)? }
-        }
+        _ => Body::Data { kind, payload },
     };
     Some(Frame { sequence, interrupted: flags & DUMP_INTR != 0, body })
 }
@@ -187,10 +182,13 @@ mod tests {
     #[test]
     fn a_request_is_read_back() {
         let tlvs = Tlvs::new().string(1, "pci");
-        let bytes = request(0x1c, ACK, 7, 30, 1, tlvs.as_bytes()).unwrap();
+        let payload = [&[30, 1, 0, 0], tlvs.as_bytes()].concat();
+        let bytes = request(0x1c, ACK, 7, &payload).unwrap();
         let frame = only(&bytes);
         assert_eq!(frame.sequence, 7);
-        assert_eq!(frame.body, Body::Data { family: 0x1c, command: 30, attributes: tlvs.as_bytes() });
+        assert_eq!(frame.body, Body::Data { kind: 0x1c, payload: &payload });
+        assert_eq!(generic(&payload), Ok((30, tlvs.as_bytes())));
+        assert!(generic(&payload[..3]).is_err());
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vdpa_netlink::{Culprit, Errno, Error, Family, Request, Tlvs};
+use vdpa_netlink::{Culprit, Errno, Error, Family, Request, RouteMessage, Tlvs};
 
 /// `CTRL_CMD_GETFAMILY` of the controller, which every kernel has.
 const GETFAMILY: u8 = 3;
@@ -87,4 +87,24 @@ async fn no_time_is_no_answer() {
     let request = Request::new(GETFAMILY, "list at once").within(Duration::ZERO);
     let error = Family::new("nlctrl").dump(request).await.unwrap_err();
     assert!(matches!(&error, Error::Timeout { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn rtnetlink_lists_the_loopback_device() {
+    const RTM_GETLINK: u16 = 18;
+    const RTM_NEWLINK: u16 = 16;
+    const IFLA_IFNAME: u16 = 3;
+    let links = RouteMessage::new(RTM_GETLINK, &[0; 16], &Tlvs::new()).dump("list the links").await.unwrap();
+    let lo = links.iter().find(|link| {
+        link.attributes(16).find(IFLA_IFNAME).unwrap().is_some_and(|name| name.string() == "lo")
+    });
+    assert_eq!(lo.map(RouteMessage::kind), Some(RTM_NEWLINK), "{links:?}");
+}
+
+#[tokio::test]
+async fn rtnetlink_refuses_with_an_errno() {
+    const RTM_GETLINK: u16 = 18;
+    let nowhere = [[0; 4], 0x7fff_fff0u32.to_ne_bytes(), [0; 4], [0; 4]].concat();
+    let error = RouteMessage::new(RTM_GETLINK, &nowhere, &Tlvs::new()).request("ask").await.unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::ENODEV), "{error:?}");
 }

@@ -1,0 +1,161 @@
+//! One request and its answer, on a socket and a thread of their own.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use netlink_sys::Socket;
+use tokio::sync::oneshot;
+
+use crate::wire::{self, Body, Frames};
+use crate::{Error, Refusal, socket};
+
+/// The time limit of a request that does not state its own.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a listing that changed while it was read is read again.
+const DUMP_ATTEMPTS: u32 = 8;
+
+/// Runs `work` on a thread of its own, because the kernel works inside `sendmsg`, and gives up on it
+/// at the limit. It is no thread of the runtime's: dropping a runtime waits for those.
+pub(crate) async fn on_a_thread<T: Send + 'static>(
+    intent: String,
+    limit: Duration,
+    work: impl FnOnce(Instant) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (tell, told) = oneshot::channel();
+    let start = Instant::now();
+    // An unreachable end of time is an hour away.
+    let deadline = start.checked_add(limit).unwrap_or(start + Duration::from_hours(1));
+    let spawned = thread::Builder::new().name("netlink".into()).spawn(move || {
+        // Nobody listens any more if the caller was cancelled.
+        let _ = tell.send(work(deadline));
+    });
+    if let Err(source) = spawned {
+        return Err(Error::Io { intent, source });
+    }
+    match tokio::time::timeout(limit, told).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Io { intent, source: io::Error::other("the request's thread ended") }),
+        Err(_) => Err(Error::Timeout { intent, limit }),
+    }
+}
+
+/// Asks again while the answer is that the listing changed meanwhile.
+pub(crate) fn until_steady<T>(
+    intent: &str,
+    mut ask: impl FnMut() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    for _ in 0..DUMP_ATTEMPTS {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+    }
+    Err(Error::Unsteady { intent: intent.to_owned(), attempts: DUMP_ATTEMPTS })
+}
+
+/// One socket, its requests numbered.
+pub(crate) struct Conversation<'a> {
+    socket: Socket,
+    sequence: u32,
+    intent: &'a str,
+    started: Instant,
+    deadline: Instant,
+}
+
+impl<'a> Conversation<'a> {
+    /// A socket of `protocol` (`NETLINK_GENERIC`, `NETLINK_ROUTE`) in the calling thread's network namespace.
+    pub(crate) fn open(protocol: isize, intent: &'a str, deadline: Instant) -> Result<Self, Error> {
+        let socket =
+            socket::open(protocol).map_err(|source| Error::Io { intent: intent.to_owned(), source })?;
+        Ok(Self { socket, sequence: 0, intent, started: Instant::now(), deadline })
+    }
+
+    /// What the caller said it is for.
+    pub(crate) fn intent(&self) -> &'a str {
+        self.intent
+    }
+
+    /// Sends one request and reads its answer to the end: types and payloads. `None` if the listing changed
+    /// meanwhile.
+    pub(crate) fn exchange(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        payload: &[u8],
+    ) -> Result<Option<Vec<(u16, Vec<u8>)>>, Error> {
+        self.sequence += 1;
+        let bytes = wire::request(kind, flags, self.sequence, payload)
+            .ok_or_else(|| Error::TooLong { intent: self.intent.to_owned() })?;
+        self.socket.send(&bytes, 0).map_err(|source| self.io(source))?;
+        let (mut messages, mut interrupted) = (Vec::new(), false);
+        loop {
+            let datagram = socket::receive(&self.socket, self.deadline).map_err(|source| self.io(source))?;
+            for frame in Frames(&datagram) {
+                let frame = frame.map_err(|source| Error::malformed(self.intent, source))?;
+                if frame.sequence != self.sequence {
+                    continue;
+                }
+                interrupted |= frame.interrupted;
+                match frame.body {
+                    Body::Data { kind, payload } => messages.push((kind, payload.to_vec())),
+                    Body::Noop => {}
+                    Body::End { errno: Some(errno), said } => {
+                        let refusal = Refusal { errno, message: said.message };
+                        return Err(Error::Refused {
+                            intent: self.intent.to_owned(),
+                            refusal,
+                            culprit: said.culprit,
+                        });
+                    }
+                    Body::End { errno: None, said } => {
+                        if let Some(remark) = said.message {
+                            tracing::warn!(intent = self.intent, kernel = remark, "done, with a remark");
+                        }
+                        return Ok((!interrupted).then_some(messages));
+                    }
+                }
+            }
+        }
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        let intent = self.intent.to_owned();
+        match source.kind() {
+            io::ErrorKind::TimedOut => Error::Timeout { intent, limit: self.deadline - self.started },
+            _ => Error::Io { intent, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_stays_in_the_kernel_is_given_up_on() {
+        let (_keep, held) = std::sync::mpsc::channel::<()>();
+        let limit = Duration::from_mins(1);
+        let stuck = on_a_thread("switch".into(), limit, move |_| {
+            let _ = held.recv();
+            Ok(())
+        });
+        match stuck.await {
+            Err(Error::Timeout { intent, limit: said }) => {
+                assert_eq!((intent.as_str(), said), ("switch", limit));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_listing_that_never_holds_still_is_given_up_on() {
+        let mut asked = 0;
+        let error = until_steady("list", || {
+            asked += 1;
+            Ok(None::<()>)
+        });
+        assert!(matches!(error, Err(Error::Unsteady { attempts: 8, .. })), "{error:?}");
+        assert_eq!(asked, 8);
+    }
+}
