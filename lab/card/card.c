@@ -163,6 +163,7 @@ static int labcx_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	}
 	card = devlink_priv(devlink);
 	card->pdev = pdev;
+	spin_lock_init(&card->rules_lock);
 	card->mode = DEVLINK_ESWITCH_MODE_LEGACY;
 	card->encap = DEVLINK_ESWITCH_ENCAP_MODE_BASIC;
 	card->switch_id.id_len = 8;
@@ -235,7 +236,18 @@ static struct pci_driver labcx_driver = {
 	.remove = labcx_remove,
 	.sriov_configure = labcx_sriov_configure,
 };
-module_pci_driver(labcx_driver);
+static int __init labcx_init(void)
+{
+	labcx_forward_init();
+	return pci_register_driver(&labcx_driver);
+}
+module_init(labcx_init);
+
+static void __exit labcx_exit(void)
+{
+	pci_unregister_driver(&labcx_driver);
+}
+module_exit(labcx_exit);
 
 MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("Pretend SR-IOV card with an eswitch, for a virtual machine");

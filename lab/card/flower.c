@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tc flower rules: taken or refused. A taken rule shows in_hw; the packets go
- * through tc in software all the same, which is why its counters are true.
+ * tc flower rules: taken, refused or asked what they have counted.
+ *
+ * What is refused is what mlx5 of Linux 6.12 refuses too, with its words, and
+ * much besides that a ConnectX can do and this card cannot: a key that is not
+ * in the table of forward.c, an action that neither forwards nor drops.
  */
 #include <linux/module.h>
 #include <net/flow_offload.h>
@@ -13,33 +16,115 @@ static bool reject_tc;
 module_param(reject_tc, bool, 0644);
 MODULE_PARM_DESC(reject_tc, "refuse flower rules, which then show not_in_hw");
 
-static int add_rule(struct labcx *card, struct flow_cls_offload *rule)
+static int parse_actions(struct labcx_rule *rule, struct flow_action *actions,
+			 struct netlink_ext_ack *extack)
 {
-	if (reject_tc) {
-		NL_SET_ERR_MSG_MOD(rule->common.extack, "the lab's card is told to refuse flower rules");
-		return -EOPNOTSUPP;
+	struct flow_action_entry *act;
+	int i;
+
+	flow_action_for_each(i, act, actions) {
+		switch (act->id) {
+		case FLOW_ACTION_DROP:
+			break;
+		case FLOW_ACTION_REDIRECT:
+		case FLOW_ACTION_MIRRED:
+			if (rule->outputs == LABCX_MAX_OUTPUTS) {
+				NL_SET_ERR_MSG_MOD(extack, "can't support more output ports, can't offload forwarding");
+				return -EOPNOTSUPP;
+			}
+			rule->out[rule->outputs] = labcx_port(rule->port->card, act->dev);
+			if (!rule->out[rule->outputs]) {
+				NL_SET_ERR_MSG_MOD(extack, "devices are not on same switch HW, can't offload forwarding");
+				return -EOPNOTSUPP;
+			}
+			rule->outputs++;
+			break;
+		default:
+			NL_SET_ERR_MSG_MOD(extack, "Not implemented offload action");
+			return -EOPNOTSUPP;
+		}
 	}
-	atomic_inc(&card->flows);
 	return 0;
 }
 
+static int add_rule(struct labcx_netdev *port, struct flow_cls_offload *flower)
+{
+	struct flow_rule *flow = flow_cls_offload_flow_rule(flower);
+	struct netlink_ext_ack *extack = flower->common.extack;
+	struct labcx_rule *rule;
+	int err;
+
+	if (reject_tc) {
+		NL_SET_ERR_MSG_MOD(extack, "the lab's card is told to refuse flower rules");
+		return -EOPNOTSUPP;
+	}
+	if (!tc_cls_can_offload_and_chain0(port->dev, &flower->common))
+		return -EOPNOTSUPP;
+
+	rule = kzalloc(sizeof(*rule), GFP_KERNEL);
+	if (!rule)
+		return -ENOMEM;
+	rule->port = port;
+	rule->cookie = flower->cookie;
+	rule->prio = flower->common.prio;
+
+	err = labcx_rule_parse_match(rule, &flow->match, extack);
+	if (!err)
+		err = parse_actions(rule, &flow->action, extack);
+	if (err) {
+		kfree(rule);
+		return err;
+	}
+	labcx_rule_insert(rule);
+	atomic_inc(&port->card->flows);
+	return 0;
+}
+
+static int remove_rule(struct labcx_netdev *port, struct flow_cls_offload *flower)
+{
+	struct labcx_rule *rule = labcx_rule_find(port, flower->cookie);
+
+	if (!rule)
+		return -ENOENT;
+	labcx_rule_remove(rule);
+	atomic_dec(&port->card->flows);
+	return 0;
+}
+
+/* tc adds up what is new since the last time. */
+static int rule_stats(struct labcx_netdev *port, struct flow_cls_offload *flower)
+{
+	struct labcx_rule *rule = labcx_rule_find(port, flower->cookie);
+	u64 packets;
+	u64 bytes;
+
+	if (!rule)
+		return -ENOENT;
+	packets = atomic64_read(&rule->packets);
+	bytes = atomic64_read(&rule->bytes);
+	flow_stats_update(&flower->stats, bytes - rule->told_bytes,
+			  packets - rule->told_packets, 0,
+			  READ_ONCE(rule->lastuse), FLOW_ACTION_HW_STATS_DELAYED);
+	rule->told_packets = packets;
+	rule->told_bytes = bytes;
+	return 0;
+}
+
+/* Under the RTNL, which tc takes for drivers that do not say they need none. */
 static int rule_callback(enum tc_setup_type type, void *data, void *cb_priv)
 {
-	struct labcx_netdev *priv = cb_priv;
-	struct flow_cls_offload *rule = data;
+	struct flow_cls_offload *flower = data;
+	struct labcx_netdev *port = cb_priv;
 
 	if (type != TC_SETUP_CLSFLOWER)
 		return -EOPNOTSUPP;
-	switch (rule->command) {
+	switch (flower->command) {
 	case FLOW_CLS_REPLACE:
-		if (!tc_can_offload(priv->dev))
-			return -EOPNOTSUPP;
-		return add_rule(priv->card, rule);
+		return add_rule(port, flower);
 	case FLOW_CLS_DESTROY:
-		atomic_dec(&priv->card->flows);
-		return 0;
+		return remove_rule(port, flower);
 	case FLOW_CLS_STATS:
-		return 0;
+		return rule_stats(port, flower);
 	default:
 		return -EOPNOTSUPP;
 	}

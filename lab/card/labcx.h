@@ -10,8 +10,8 @@
  *
  * There is no hardware: packets go between a VF's netdev (or vDPA device) and
  * its representor, and between the uplink and a netdev that stands for the
- * other end of the cable. Forwarding is tc's and Open vSwitch's, in software,
- * also when a rule says in_hw.
+ * other end of the cable. Rules that say in_hw are carried out by this driver,
+ * before the representor or tc see the packet: hardware counters are its own.
  */
 #ifndef LABCX_H
 #define LABCX_H
@@ -21,6 +21,7 @@
 #include <linux/netdevice.h>
 #include <linux/pci.h>
 #include <net/devlink.h>
+#include <net/flow_dissector.h>
 
 #define LABCX_MAX_VFS	127
 #define LABCX_FW	"22.39.1002"
@@ -76,6 +77,7 @@ struct labcx {
 
 	struct netdev_phys_item_id switch_id;
 	atomic_t flows;
+	spinlock_t rules_lock;	/* for who changes the rules of a port */
 	struct labcx_vf vfs[LABCX_MAX_VFS];
 };
 
@@ -85,6 +87,44 @@ struct labcx_netdev {
 	struct labcx *card;
 	enum labcx_kind kind;
 	struct labcx_vf *vf;	/* of LABCX_REP and LABCX_VF */
+
+	/* Of a port of the switch: what "hardware" does with what enters by it. */
+	struct list_head rules;
+	atomic64_t hw_rx_packets;
+	atomic64_t hw_rx_bytes;
+	atomic64_t hw_tx_packets;
+	atomic64_t hw_tx_bytes;
+};
+
+/* What a rule can look at. */
+struct labcx_key {
+	struct flow_dissector_key_control control;
+	struct flow_dissector_key_basic basic;
+	struct flow_dissector_key_eth_addrs eth;
+	struct flow_dissector_key_vlan vlan;
+	struct flow_dissector_key_ipv4_addrs ipv4;
+	struct flow_dissector_key_ipv6_addrs ipv6;
+	struct flow_dissector_key_ports ports;
+};
+
+#define LABCX_MAX_OUTPUTS	32
+
+/* A flower rule that the card has taken. */
+struct labcx_rule {
+	struct list_head list;
+	struct rcu_head rcu;
+	struct labcx_netdev *port;
+	unsigned long cookie;
+	u32 prio;
+	struct labcx_key key;
+	struct labcx_key mask;
+	int outputs;		/* none: drop */
+	struct labcx_netdev *out[LABCX_MAX_OUTPUTS];
+	atomic64_t packets;
+	atomic64_t bytes;
+	u64 told_packets;
+	u64 told_bytes;
+	unsigned long lastuse;
 };
 
 /* What labcx_vdpa binds to: one per probed VF. */
@@ -102,6 +142,22 @@ void labcx_remove_reps(struct labcx *card);
 struct net_device *labcx_netdev_create(struct labcx *card, enum labcx_kind kind,
 				       struct labcx_vf *vf);
 void labcx_netdev_destroy(struct net_device *dev);
+
+/* Under RCU: a packet leaves the switch by a port. */
+void labcx_deliver(struct labcx_netdev *port, struct sk_buff *skb);
+/* The port of this card that a netdev is; NULL if it is none. */
+struct labcx_netdev *labcx_port(struct labcx *card, struct net_device *dev);
+
+/* forward.c */
+struct flow_match;
+void labcx_forward_init(void);
+bool labcx_forward(struct labcx_netdev *port, struct sk_buff *skb);
+void labcx_forget_port(struct labcx_netdev *gone);
+int labcx_rule_parse_match(struct labcx_rule *rule, const struct flow_match *match,
+			   struct netlink_ext_ack *extack);
+struct labcx_rule *labcx_rule_find(struct labcx_netdev *port, unsigned long cookie);
+void labcx_rule_insert(struct labcx_rule *rule);
+void labcx_rule_remove(struct labcx_rule *rule);
 
 /* flower.c */
 int labcx_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data);

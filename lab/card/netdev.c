@@ -3,6 +3,8 @@
  * The netdevs, and how packets go between them.
  *
  *   wire <-> uplink     representor of VF n <-> VF n (its sink, or its netdev)
+ *
+ * What the wire or a VF sends is offered to the rules in "hardware" first.
  */
 #include <linux/ethtool.h>
 #include <linux/rtnetlink.h>
@@ -37,14 +39,41 @@ static bool taken_by_sink(struct labcx_netdev *priv, struct sk_buff *skb)
 	return sink && sink->receive(sink, skb);
 }
 
+/* Under RCU: the port by which what this netdev sends enters the switch. */
+static struct labcx_netdev *entry_port(struct labcx_netdev *priv)
+{
+	struct net_device *port;
+
+	if (priv->kind != LABCX_WIRE && priv->kind != LABCX_VF)
+		return NULL;
+	port = other_end(priv);
+	return port ? netdev_priv(port) : NULL;
+}
+
+void labcx_deliver(struct labcx_netdev *port, struct sk_buff *skb)
+{
+	unsigned int len = skb->len;
+	struct net_device *to;
+
+	if (taken_by_sink(port, skb))
+		return;
+	to = other_end(port);
+	if (!to || !netif_running(to))
+		kfree_skb(skb);
+	else if (dev_forward_skb(to, skb) == NET_RX_SUCCESS)
+		dev_sw_netstats_rx_add(to, len);
+}
+
 static netdev_tx_t labcx_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct labcx_netdev *priv = netdev_priv(dev);
+	struct labcx_netdev *entry;
 	unsigned int len = skb->len;
 	struct net_device *to;
 
 	rcu_read_lock();
-	if (taken_by_sink(priv, skb)) {
+	entry = entry_port(priv);
+	if (taken_by_sink(priv, skb) || (entry && labcx_forward(entry, skb))) {
 		dev_sw_netstats_tx_add(dev, 1, len);
 		goto out;
 	}
@@ -73,7 +102,9 @@ void labcx_vf_send(struct labcx_vf *vf, struct sk_buff *skb)
 
 	rcu_read_lock();
 	rep = rcu_dereference(vf->rep);
-	if (rep && netif_running(rep)) {
+	if (rep && labcx_forward(netdev_priv(rep), skb)) {
+		/* It never came this way. */
+	} else if (rep && netif_running(rep)) {
 		dev_sw_netstats_rx_add(rep, skb->len);
 		skb->protocol = eth_type_trans(skb, rep);
 		netif_rx(skb);
@@ -109,6 +140,32 @@ static int labcx_set_features(struct net_device *dev, netdev_features_t features
 	return 0;
 }
 
+/* With what the hardware forwarded, as mlx5's representors count. */
+static void port_get_stats64(struct net_device *dev, struct rtnl_link_stats64 *stats)
+{
+	struct labcx_netdev *priv = netdev_priv(dev);
+
+	dev_get_tstats64(dev, stats);
+	stats->rx_packets += atomic64_read(&priv->hw_rx_packets);
+	stats->rx_bytes += atomic64_read(&priv->hw_rx_bytes);
+	stats->tx_packets += atomic64_read(&priv->hw_tx_packets);
+	stats->tx_bytes += atomic64_read(&priv->hw_tx_bytes);
+}
+
+static bool port_has_offload_stats(const struct net_device *dev, int attr_id)
+{
+	return attr_id == IFLA_OFFLOAD_XSTATS_CPU_HIT;
+}
+
+/* Without it: what the host's CPU has seen. */
+static int port_get_offload_stats(int attr_id, const struct net_device *dev, void *data)
+{
+	if (attr_id != IFLA_OFFLOAD_XSTATS_CPU_HIT)
+		return -EINVAL;
+	dev_get_tstats64((struct net_device *)dev, data);
+	return 0;
+}
+
 static const struct net_device_ops uplink_ops = {
 	.ndo_open = labcx_open,
 	.ndo_stop = labcx_stop,
@@ -116,6 +173,9 @@ static const struct net_device_ops uplink_ops = {
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_set_features = labcx_set_features,
 	.ndo_setup_tc = labcx_setup_tc,
+	.ndo_get_stats64 = port_get_stats64,
+	.ndo_has_offload_stats = port_has_offload_stats,
+	.ndo_get_offload_stats = port_get_offload_stats,
 	.ndo_set_vf_mac = labcx_set_vf_mac,
 	.ndo_set_vf_trust = labcx_set_vf_trust,
 	.ndo_set_vf_spoofchk = labcx_set_vf_spoofchk,
@@ -129,7 +189,19 @@ static const struct net_device_ops rep_ops = {
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_set_features = labcx_set_features,
 	.ndo_setup_tc = labcx_setup_tc,
+	.ndo_get_stats64 = port_get_stats64,
+	.ndo_has_offload_stats = port_has_offload_stats,
+	.ndo_get_offload_stats = port_get_offload_stats,
 };
+
+struct labcx_netdev *labcx_port(struct labcx *card, struct net_device *dev)
+{
+	struct labcx_netdev *priv = netdev_priv(dev);
+
+	if (dev->netdev_ops != &uplink_ops && dev->netdev_ops != &rep_ops)
+		return NULL;
+	return priv->card == card ? priv : NULL;
+}
 
 static const struct net_device_ops end_ops = {
 	.ndo_open = labcx_open,
@@ -224,6 +296,7 @@ struct net_device *labcx_netdev_create(struct labcx *card, enum labcx_kind kind,
 	priv->card = card;
 	priv->kind = kind;
 	priv->vf = vf;
+	INIT_LIST_HEAD(&priv->rules);
 
 	dev->ethtool_ops = &labcx_ethtool_ops;
 	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
@@ -244,6 +317,7 @@ struct net_device *labcx_netdev_create(struct labcx *card, enum labcx_kind kind,
 
 void labcx_netdev_destroy(struct net_device *dev)
 {
+	labcx_forget_port(netdev_priv(dev));
 	unregister_netdev(dev);
 	free_netdev(dev);
 }

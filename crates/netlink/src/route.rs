@@ -53,7 +53,8 @@ impl RouteMessage {
     }
 
     async fn ask(self, intent: String, flags: u16, limit: Duration) -> Result<Vec<Self>, Error> {
-        let waiting = tracing::debug_span!("rtnetlink.request", waits_for = "kernel", kind = self.kind, intent);
+        let waiting =
+            tracing::debug_span!("rtnetlink.request", waits_for = "kernel", kind = self.kind, intent);
         on_a_thread(intent.clone(), limit, move |deadline| {
             let mut conversation = Conversation::open(NETLINK_ROUTE, &intent, deadline)?;
             let answer = until_steady(&intent, || conversation.exchange(self.kind, flags, &self.body))?;

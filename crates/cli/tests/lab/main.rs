@@ -101,8 +101,14 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
     }
     for representor in &representors {
         let filters = guest.run("tc", &["-s", "filter", "show", "dev", representor, "ingress"]);
-        assert!(filters.contains("in_hw in_hw_count 1"), "{representor}: {filters}");
-        assert!(!filters.contains("not_in_hw"), "{representor}: {filters}");
+        // What is flooded goes to the bridge's own port too, which no card can reach.
+        let to_one = filters.split("\nfilter ").filter(|filter| filter.contains("dst_mac e4:11:22:33:55"));
+        let ip: Vec<&str> = to_one.filter(|filter| filter.contains("eth_type ipv4")).collect();
+        assert!(!ip.is_empty(), "{representor}: {filters}");
+        for filter in ip {
+            assert!(filter.contains("in_hw in_hw_count 1"), "{representor}: {filter}");
+            assert!(filter.contains("Sent software 0 bytes 0 pkt"), "{representor}: {filter}");
+        }
     }
     drop((first, second, wire));
     guest.vdpa(&["teardown"]).succeeds();

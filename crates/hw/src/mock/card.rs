@@ -125,6 +125,9 @@ pub struct Profile {
     /// The kernel lists devlink parameters for firmware settings: mlx5 from Linux 6.18 on.
     #[serde(default)]
     pub has_permanent_params: bool,
+    /// Takes no flower rule, as a card does whose tables are full.
+    #[serde(default)]
+    pub refuses_flower: bool,
     /// VFs have a vDPA management device once `mlx5_core` is bound to them.
     pub has_vdpa: bool,
 }

@@ -48,6 +48,7 @@ pub fn mlx5() -> Profile {
         refuses_switchdev: None,
         ignores_tc_offload: false,
         has_permanent_params: false,
+        refuses_flower: false,
         has_vdpa: true,
     }
 }

@@ -27,9 +27,11 @@ mod pci;
 mod state;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::{Machine, Watcher};
 pub use nv::{SimNv, SimSetting};
 pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimFunction, SimRole, State, VdpaDevice};
+pub use traffic::{CpuHits, Forwarder, Packets, SimFlow};

@@ -11,6 +11,7 @@ use super::card::{SimPf, SimVf};
 use super::fuse::{Fuse, When};
 use super::kernel;
 use super::nv::SimNv;
+use super::traffic::{CpuHits, SimFlow};
 use crate::link::ManagementUse;
 use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf};
 use crate::pci::Holder;
@@ -37,6 +38,15 @@ pub struct State {
     pub vdpa: BTreeMap<String, VdpaDevice>,
     /// Supervised dpdk-vdpa processes.
     pub dpdk: BTreeMap<Vf, DpdkProcess>,
+    /// The flows of the switch.
+    #[serde(default)]
+    pub flows: Vec<SimFlow>,
+    /// How many flows there have been.
+    #[serde(default)]
+    pub next_flow: u32,
+    /// What each port has had of the host's CPU.
+    #[serde(default)]
+    pub cpu_hits: BTreeMap<IfIndex, CpuHits>,
     /// What is on its way, and when it comes.
     pub agenda: Vec<(u64, Coming)>,
     /// How many operations it was asked for.

@@ -6,6 +6,7 @@ mod eswitch;
 mod firmware;
 mod netdev;
 mod pci;
+mod traffic;
 
 use vdpa_netlink::Refusal;
 
@@ -15,6 +16,7 @@ pub use eswitch::set_eswitch_mode;
 pub use firmware::{reset_firmware, reset_settings, set_settings};
 pub use netdev::{remove_ingress_qdisc, set_ovs_ports, set_tc_offload, set_up, set_vf};
 pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
+pub use traffic::forward;
 
 /// The result of an operation on the machine.
 pub type Outcome<T = ()> = Result<T, Refusal>;

@@ -4,7 +4,7 @@ use vdpa_netlink::Errno;
 
 use super::Outcome;
 use crate::link::VfChange;
-use crate::mock::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
+use crate::mock::{EswitchMode, Forwarder, Netdev, NetdevRole, SimPf, SimRole, State};
 use crate::nouns::{IfIndex, MacAddress, NetdevName, Vf};
 
 /// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast, and in
@@ -36,7 +36,12 @@ pub fn set_up(state: &mut State, link: IfIndex, up: bool) -> Outcome {
 pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<bool> {
     let ignored =
         state.functions.values().any(|f| matches!(&f.role, SimRole::Pf(pf) if pf.profile.ignores_tc_offload));
+    // `set_feature_hw_tc` in mlx5's en_main.c, in whose words the log has it.
+    let in_use = state.flows.iter().any(|flow| flow.from == link && flow.forwarder == Forwarder::Card);
     let netdev = state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?;
+    if in_use && !on && netdev.tc_offload == Some(true) {
+        return Err(Errno::EINVAL.into());
+    }
     match &mut netdev.tc_offload {
         Some(active) if !ignored => {
             *active = on;
@@ -55,6 +60,7 @@ pub fn set_ovs_ports(state: &mut State, ports: &[String], offload: bool) {
         netdev.ovs_port = ports.iter().any(|port| port == netdev.name.as_str());
         netdev.ingress_qdisc |= netdev.ovs_port && offload;
     }
+    super::traffic::expire_flows(state);
 }
 
 /// `tc qdisc del … ingress`: EINVAL where there is none (`tc_get_qdisc` in `net/sched/sch_api.c`).
