@@ -54,6 +54,9 @@ pub(crate) fn until_steady<T>(
     Err(Error::Unsteady { intent: intent.to_owned(), attempts: DUMP_ATTEMPTS })
 }
 
+/// An answer: the type of each message, and what is behind its header.
+pub(crate) type Payloads = Vec<(u16, Vec<u8>)>;
+
 /// One socket, its requests numbered.
 pub(crate) struct Conversation<'a> {
     socket: Socket,
@@ -83,7 +86,7 @@ impl<'a> Conversation<'a> {
         kind: u16,
         flags: u16,
         payload: &[u8],
-    ) -> Result<Option<Vec<(u16, Vec<u8>)>>, Error> {
+    ) -> Result<Option<Payloads>, Error> {
         self.sequence += 1;
         let bytes = wire::request(kind, flags, self.sequence, payload)
             .ok_or_else(|| Error::TooLong { intent: self.intent.to_owned() })?;

@@ -21,6 +21,9 @@ const TCA_STATS_QUEUE: u16 = 3;
 const TCA_STATS_BASIC_HW: u16 = 7;
 const TCA_STATS_PKT64: u16 = 8;
 
+/// Where a kind's own parameters begin: behind `tc_gen`.
+const REST: usize = 20;
+
 /// The actions of a filter (`TCA_FLOWER_ACT`): one nest for each, in order.
 pub(crate) fn actions(list: Attributes<'_>) -> Result<Vec<Action>, Malformed> {
     list.into_iter().map(|one| action(one?.nest())).collect()
@@ -31,8 +34,8 @@ fn action(attributes: Attributes<'_>) -> Result<Action, Malformed> {
     let options = attributes.find(TCA_ACT_OPTIONS)?.map_or(Attributes::new(&[]), |options| options.nest());
     let (kind, parameters, times) = kind(&name, options)?;
     let mut action = Action::new(kind, Control::Pipe);
-    if let Some(Parameters { index, control, references, bound }) = parameters {
-        action = Action { index, control, references, bound, ..action };
+    if let Some(Parameters { control, index, references, bound }) = parameters {
+        action = Action { control, index, references, bound, ..action };
     }
     if let Some(times) = times {
         // struct tcf_t: install, lastuse, expires, firstuse, in ticks of a hundredth of a second.
@@ -121,8 +124,6 @@ fn kind<'a>(name: &str, options: Attributes<'a>) -> Result<Read<'a>, Malformed> 
     let found = options.find(parameters)?;
     let times = options.find(times)?;
     let Some(found) = found else { return Ok((ActionKind::Other(name.to_owned()), None, times)) };
-    /// Behind `tc_gen`.
-    const REST: usize = 20;
     let kind = match name {
         "gact" => ActionKind::Generic,
         "mirred" => {

@@ -24,15 +24,12 @@ pub fn forward(state: &mut State, packets: &Packets) -> Outcome {
     if packets.count == 0 {
         return Ok(());
     }
-    let mut left = packets.count;
-    let at = match state.flows.iter().position(|flow| is_for(flow, packets)) {
-        Some(at) => at,
-        None => {
-            left -= 1;
-            through_cpu(state, packets, 1);
-            install(state, packets)
-        }
-    };
+    let known = state.flows.iter().position(|flow| is_for(flow, packets));
+    let left = if known.is_some() { packets.count } else { packets.count - 1 };
+    let at = known.unwrap_or_else(|| {
+        through_cpu(state, packets, 1);
+        install(state, packets)
+    });
     let (now, bytes) = (state.now_ms, left * packets.length);
     let flow = &mut state.flows[at];
     flow.used_ms = now;
