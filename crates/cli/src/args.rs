@@ -11,6 +11,7 @@ use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
 use crate::commands::prepare::HostCommand;
 use crate::commands::topology::Shown;
+use crate::commands::verify::Verify;
 use crate::commands::vm::Vm;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
 use crate::guard::Guard;
@@ -36,6 +37,7 @@ Examples:
   vdpa host prepare                             kernel arguments, huge pages, modules: the diff
   sudo vdpa setup --config host.toml            the host as the file says
   vdpa status --json                            every statement, for a program
+  sudo vdpa verify --from vm0 --to 10.0.0.2     proof that the card forwards
   sudo vdpa teardown                            back to what was there before
 
 Exit codes: 0 done, 1 failed and the host is as it was, 2 usage or configuration,
@@ -108,6 +110,8 @@ pub enum Command {
     /// Show and edit the interfaces of libvirt domains.
     #[command(subcommand)]
     Vm(Vm),
+    /// Prove that packets are forwarded by the card, or say why they are not; exit code 1 if they are not.
+    Verify(Verify),
     /// Show the kernel's vDPA management devices, as iproute2's `vdpa mgmtdev` does.
     #[command(
         disable_help_flag = true,

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use vdpa_ovs::BridgeName;
+
 use crate::args::{Cli, Command, Common};
+use crate::config::{self, HostFile};
 use crate::engine::{Failure, Run, Stop};
 use crate::error::Error;
 use crate::host::{Access, Host, SimulatedHost, real};
@@ -12,6 +15,7 @@ use crate::iproute2::Object;
 use crate::lock::Lock;
 use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
+use crate::step::Step;
 
 mod device;
 pub mod doctor;
@@ -26,6 +30,7 @@ mod status;
 mod supervise;
 mod teardown;
 pub mod topology;
+pub mod verify;
 pub mod vm;
 
 /// What every command has at hand.
@@ -54,6 +59,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
         Command::Firmware(options) => options.name(),
+        Command::Verify(_) => "verify",
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
     let session = Session { common: cli.common, output, stop: Stop::default() };
@@ -65,11 +71,12 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Doctor(options) => doctor::run(&session, options).await,
         Command::Host(command) => prepare::run(&session, command).await,
         Command::Firmware(options) => firmware::run(&session, options).await,
-        Command::Flows(options) => match flows::run(&session, options) {
+        Command::Flows(options) => match flows::run(&session, options).await {
             // It has printed as it went.
             Ok(code) => return code,
             Err(error) => Err(error.into()),
         },
+        Command::Verify(options) => verify::run(&session, options).await,
         Command::Topology(options) => match topology::run(&session, options).await {
             Ok(code) => return code,
             Err(error) => Err(error.into()),
@@ -113,6 +120,24 @@ impl Session {
             Some(simulated) => Ok(simulated.host()),
             None => real(access),
         }
+    }
+
+    /// How the host is reached and which bridge is ours: as the last `setup` wrote down, else by the host file, else as
+    /// is usual.
+    fn known(&self) -> Result<(Access, BridgeName), Error> {
+        if let Some(receipt) = self.drawer().open()? {
+            let bridge = receipt.wanted().into_iter().find_map(|step| match step {
+                Step::Bridge { name, .. } => Some(name.clone()),
+                _ => None,
+            });
+            if let Some(bridge) = bridge {
+                return Ok((receipt.access.clone(), bridge));
+            }
+        }
+        let path = std::path::Path::new(config::DEFAULT_PATH);
+        let file =
+            if !self.is_simulated() && path.exists() { config::read(path)? } else { HostFile::default() };
+        Ok((Access::of(&file, &self.common.ovsdb), file.bridge))
     }
 
     fn run<'a>(&'a self, host: &'a Host, lock: &'a Lock) -> Run<'a> {

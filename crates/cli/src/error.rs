@@ -138,6 +138,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Packets to measure by could not be sent.
+    #[error("no packets to measure by: {why}")]
+    Traffic {
+        /// Why not.
+        why: String,
+    },
     /// What is asked for has nothing to do with the simulated host that is asked for beside it.
     #[error("{0} is not of a simulated host")]
     NotSimulated(&'static str),
@@ -168,6 +174,9 @@ pub enum Error {
     /// A layer's error.
     #[error(transparent)]
     Eswitch(#[from] vdpa_eswitch::Error),
+    /// A layer's error.
+    #[error(transparent)]
+    Tc(#[from] vdpa_tc::Error),
     /// A layer's error.
     #[error(transparent)]
     Ovs(#[from] vdpa_ovs::Error),
@@ -321,6 +330,9 @@ impl Error {
             Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
             Self::Input { .. } => "name a file that can be read; `-` is standard input",
             Self::NotSimulated(_) => "leave `--simulate` away",
+            Self::Traffic { .. } => {
+                "`ip netns` lists namespaces to name with `--from`; as root; `--watch` measures the packets of others"
+            }
             Self::Simulation { .. } => {
                 "name another directory with `--simulate=DIR`, or remove the file to start anew"
             }
@@ -338,6 +350,7 @@ impl Error {
             Self::Hw(vdpa_hw::Error::Permission { .. })
             | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => "run as root: `sudo vdpa setup`",
             Self::Hw(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
+            Self::Tc(_) => DMESG,
             Self::Eswitch(error) | Self::ModeRefused(error) => {
                 return error.hint().or_else(|| Some(DMESG.to_owned()));
             }

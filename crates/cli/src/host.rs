@@ -9,10 +9,12 @@ use vdpa_eswitch::Eswitch;
 use vdpa_hw::firmware::Firmware;
 use vdpa_hw::platform::Files;
 use vdpa_hw::{Links, Pci};
-use vdpa_ovs::Vswitch;
+use vdpa_ovs::{Datapath, Vswitch};
+use vdpa_tc::Tc;
 use vdpa_vm::Domains;
 
 use crate::error::Error;
+use crate::traffic::Traffic;
 
 mod kept;
 mod real;
@@ -36,6 +38,12 @@ pub struct Host {
     pub eswitch: Arc<dyn Eswitch>,
     /// Open vSwitch, by way of its database.
     pub vswitch: Arc<dyn Vswitch>,
+    /// What Open vSwitch has in the kernel's datapath.
+    pub datapath: Arc<dyn Datapath>,
+    /// tc filters, and what of them is in hardware.
+    pub tc: Arc<dyn Tc>,
+    /// Who sends packets to measure by.
+    pub traffic: Arc<dyn Traffic>,
     /// Open vSwitch, as a service.
     pub service: Arc<dyn OvsService>,
     /// Kernel vDPA devices.

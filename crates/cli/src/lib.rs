@@ -20,6 +20,7 @@ pub mod iproute2;
 pub mod lock;
 pub mod observe;
 mod occupants;
+pub mod offload;
 pub mod plan;
 pub mod receipt;
 pub mod report;
@@ -28,6 +29,7 @@ pub mod step;
 pub mod teardown;
 pub mod topology;
 pub mod trace;
+pub mod traffic;
 pub mod view;
 
 pub use error::Error;

@@ -177,6 +177,11 @@ impl Output {
         drop(std::io::stdout().write_all(text.as_bytes()));
     }
 
+    /// The sign of what is so, or is not.
+    pub fn mark(&self, holds: bool) -> String {
+        if holds { format!("{GREEN}✓{GREEN:#}") } else { format!("{RED}✗{RED:#}") }
+    }
+
     /// Whether standard output has colours.
     pub fn has_colours(&self) -> bool {
         anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never

@@ -50,6 +50,7 @@
 mod change;
 #[cfg(feature = "mock")]
 pub mod contract;
+mod datapath;
 mod error;
 pub mod flow;
 #[cfg(feature = "mock")]
@@ -65,6 +66,7 @@ mod vswitch;
 
 pub use self::{
     change::{Change, Ports, Presence, Setting},
+    datapath::{DEFAULT_LOG, Datapath, DatapathPort, Vswitchd},
     error::{Error, InterfaceFailure},
     names::{BridgeName, PortKey, PortName},
     server::{DEFAULT_SOCKET, Limits, OWNER, OWNER_TAG, Ovsdb, PORT_TAG},

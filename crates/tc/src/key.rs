@@ -81,13 +81,13 @@ keys! {
                                TCA_FLOWER_KEY_UDP_DST = 21 / TCA_FLOWER_KEY_UDP_DST_MASK = 38,
                                TCA_FLOWER_KEY_SCTP_DST = 42 / TCA_FLOWER_KEY_SCTP_DST_MASK = 40],
     /// VLAN.
-    VlanId "vlan_id" Number [TCA_FLOWER_KEY_VLAN_ID = 23],
+    VlanId "vlan_id" Number [TCA_FLOWER_KEY_VLAN_ID = 23 host],
     /// Its priority.
     VlanPrio "vlan_prio" Number [TCA_FLOWER_KEY_VLAN_PRIO = 24],
     /// The Ethernet type behind it.
     VlanEthType "vlan_ethtype" EthType [TCA_FLOWER_KEY_VLAN_ETH_TYPE = 25],
     /// The inner VLAN of two.
-    CvlanId "cvlan_id" Number [TCA_FLOWER_KEY_CVLAN_ID = 77],
+    CvlanId "cvlan_id" Number [TCA_FLOWER_KEY_CVLAN_ID = 77 host],
     /// Its priority.
     CvlanPrio "cvlan_prio" Number [TCA_FLOWER_KEY_CVLAN_PRIO = 78],
     /// The Ethernet type behind it.

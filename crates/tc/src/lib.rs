@@ -32,6 +32,7 @@ mod flower;
 mod hook;
 mod kernel;
 mod key;
+mod question;
 mod show;
 mod tc;
 

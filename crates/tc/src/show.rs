@@ -4,7 +4,7 @@ use std::fmt;
 
 use vdpa_hw::IfIndex;
 
-use crate::{Action, Classifier, Counters, Filter, Flower};
+use crate::{Action, Classifier, Counters, Filter, Flags, Flower};
 
 /// A filter with devices by their names. See [`Filter::shown`].
 pub struct Shown<'a> {
@@ -48,7 +48,8 @@ fn flower(f: &mut fmt::Formatter<'_>, rule: &Flower, name: &dyn Fn(IfIndex) -> S
     rule.matches.iter().try_for_each(|found| write!(f, "\n  {found}"))?;
     rule.unread.iter().try_for_each(|kind| write!(f, "\n  attribute {kind}"))?;
     write!(f, "\n  {}", rule.flags)?;
-    rule.in_hw_count.map_or(Ok(()), |count| write!(f, " in_hw_count {count}"))?;
+    let cards = rule.in_hw_count.filter(|_| rule.flags.contains(Flags::IN_HW));
+    cards.map_or(Ok(()), |count| write!(f, " in_hw_count {count}"))?;
     for (order, action) in rule.actions.iter().enumerate() {
         write!(f, "\n\taction order {}: ", order + 1)?;
         self::action(f, action, name)?;

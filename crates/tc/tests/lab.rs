@@ -137,6 +137,28 @@ async fn filters_read_as_tc_shows_them() {
     assert_eq!(only(3).await.actions()[0].control, Control::GotoChain(5));
 }
 
+/// What a device without hardware says when it is asked.
+#[tokio::test]
+async fn a_driver_is_asked_with_a_command_that_tc_understands() {
+    let _pairs = Pairs::new();
+    for rule in [
+        "protocol ip pref 7 flower src_mac e4:11:22:33:55:60 ip_flags nofrag ip_proto tcp dst_ip 10.0.0.0/8 dst_port 80 action mirred egress mirror dev tc2 pipe action mirred egress redirect dev tc3",
+        "protocol arp pref 7 flower dst_mac ff:ff:ff:ff:ff:ff action drop",
+    ] {
+        run("tc", &format!("filter add dev tc0 ingress {rule}"));
+        let question = only(7).await.question("tc0", &|link| name(link)).unwrap();
+        let words: Vec<&str> = question.split_whitespace().collect();
+        let answer = Command::new(words[0]).args(&words[1..]).output().unwrap();
+        let said = String::from_utf8_lossy(&answer.stderr);
+        // Understood by tc, and refused for want of hardware: veth has none.
+        assert!(
+            !answer.status.success() && said.contains("We have an error talking to the kernel"),
+            "{question}: {said}"
+        );
+        run("tc", "filter del dev tc0 ingress pref 7");
+    }
+}
+
 async fn only(pref: u16) -> Filter {
     let filters = Kernel.filters(index("tc0").await, Direction::Ingress).await.unwrap();
     filters.into_iter().find(|filter| filter.priority == pref).unwrap_or_else(|| panic!("no filter {pref}"))

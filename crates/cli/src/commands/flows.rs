@@ -1,8 +1,10 @@
 //! `vdpa flows`: datapath flows, as a table for people or an object a line for programs.
 //!
-//! Flows are shown as they are read and then forgotten, so that a dump may have any length.
+//! Flows of a saved dump are shown as they are read and then forgotten, so that it may have any length. Those that are
+//! there now are joined with their tc filters, and each that the card does not forward says why (`live.rs`).
 
 mod json;
+mod live;
 mod table;
 
 use std::io::{self, Write};
@@ -35,9 +37,17 @@ With --json each flow is an object on a line of its own:
   dp         the layer that forwards (tc, ovs, dpdk), null without -m
   text       the line as it was read
 
+Without --from, of the flows that are there now, also
+  hardware   {packets, bytes} that the card forwarded, by tc
+  software   {packets, bytes} that the kernel forwarded
+  in_hw      whether tc says that the card has the rule; null where tc has none
+  why        {reason, text, remedy} where the card does not forward; docs/offload.md lists the reasons
+
 Lines that are no flows are named on standard error, and the exit code is 1.
 
 Examples:
+  sudo vdpa flows
+  sudo vdpa flows --json | jq -r 'select(.why) | [.key.in_port, .why.reason] | @tsv'
   ovs-appctl dpctl/dump-flows -m > flows.txt; vdpa flows --from flows.txt
   ovs-appctl dpctl/dump-flows -m | vdpa flows --from -
   vdpa flows --from flows.txt --json | jq -r 'select(.offloaded == \"no\") | .text'
@@ -47,9 +57,9 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub struct Flows {
-    /// A saved dump: what `ovs-appctl dpctl/dump-flows [-m]` or `ovs-dpctl dump-flows` printed; `-` is standard input.
+    /// A saved dump, and not the flows that are there now: what `ovs-appctl dpctl/dump-flows [-m]` or `ovs-dpctl dump-flows` printed; `-` is standard input.
     #[arg(long, value_name = "FILE")]
-    pub from: Source,
+    pub from: Option<Source>,
 }
 
 /// How flows are shown.
@@ -61,18 +71,19 @@ trait Show {
 }
 
 /// Shows the flows of a dump; exit code 1 where some lines are none.
-pub(super) fn run(session: &Session, options: &Flows) -> Result<ExitCode, Error> {
+pub(super) async fn run(session: &Session, options: &Flows) -> Result<ExitCode, Error> {
+    let Some(from) = &options.from else { return live::run(session).await };
     if session.is_simulated() {
         return Err(Error::NotSimulated("a saved dump"));
     }
-    let reader = options.from.open()?;
+    let reader = from.open()?;
     let show: Box<dyn Show> = if session.output.is_json() {
         Box::new(Json)
     } else {
         Box::new(Table::new(session.output.has_colours()))
     };
-    let read = |source| Error::Input { what: options.from.to_string(), source };
-    let ended = tokio::task::block_in_place(|| stream(session, &options.from, Dump::new(reader), show));
+    let read = |source| Error::Input { what: from.to_string(), source };
+    let ended = tokio::task::block_in_place(|| stream(session, from, Dump::new(reader), show));
     ended.map_err(read)
 }
 

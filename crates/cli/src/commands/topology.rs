@@ -8,10 +8,7 @@ use vdpa_hw::PciAddress;
 use vdpa_ovs::BridgeName;
 
 use super::Session;
-use crate::config::{self, HostFile};
 use crate::error::Error;
-use crate::host::Access;
-use crate::step::Step;
 use crate::topology::{Topology, dot, look, mermaid, svg, text};
 
 const HELP: &str = "\
@@ -63,7 +60,7 @@ struct Document<'a> {
 
 /// Looks, and shows what there is.
 pub(super) async fn run(session: &Session, options: &Shown) -> Result<ExitCode, Error> {
-    let (access, bridge) = known(session)?;
+    let (access, bridge) = session.known()?;
     let host = session.host(&access)?;
     let topology = look(&host, options.bridge.as_ref().unwrap_or(&bridge), &options.pci).await?;
     let simulated = session.is_simulated();
@@ -86,22 +83,4 @@ pub(super) async fn run(session: &Session, options: &Shown) -> Result<ExitCode, 
         Format::Svg => session.output.raw(&svg::picture(&topology, title)),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// How the host is reached and which bridge is ours: as the last `setup` wrote down, else by the host file, else as is
-/// usual.
-fn known(session: &Session) -> Result<(Access, BridgeName), Error> {
-    if let Some(receipt) = session.drawer().open()? {
-        let bridge = receipt.wanted().into_iter().find_map(|step| match step {
-            Step::Bridge { name, .. } => Some(name.clone()),
-            _ => None,
-        });
-        if let Some(bridge) = bridge {
-            return Ok((receipt.access.clone(), bridge));
-        }
-    }
-    let path = std::path::Path::new(config::DEFAULT_PATH);
-    let file =
-        if !session.is_simulated() && path.exists() { config::read(path)? } else { HostFile::default() };
-    Ok((Access::of(&file, &session.common.ovsdb), file.bridge))
 }

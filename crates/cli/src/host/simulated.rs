@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use vdpa_eswitch::DevlinkFirmware;
 use vdpa_hw::firmware::Layered;
 use vdpa_hw::mock::{Fuse, Lasting, Machine, State, When, hosts, kernel};
-use vdpa_ovs::mock::{Hooks, MockVswitch, Snapshot};
+use vdpa_ovs::mock::{Hooks, MockDatapath, MockVswitch, Snapshot};
 use vdpa_vm::mock::MockDomains;
 
 use super::kept::Kept;
 use super::simulated_files::SimulatedFiles;
 use super::{Host, OvsService};
 use crate::error::Error;
+use crate::traffic::{self, SimulatedTraffic};
 
 /// Real milliseconds that a simulated second takes when someone watches.
 const PACE: u32 = 250;
@@ -160,6 +161,16 @@ impl SimulatedHost {
         }
     }
 
+    /// Open vSwitch's view of the machine's flows.
+    fn datapath(&self) -> MockDatapath {
+        let (flows, ports) = (self.machine.clone(), self.machine.clone());
+        MockDatapath {
+            flows: Arc::new(move || flows.observe(traffic::dump)),
+            ports: Arc::new(move || ports.observe(traffic::ports)),
+            complaints: Vec::new(),
+        }
+    }
+
     fn host_with(&self, machine: Arc<Machine>) -> Host {
         let in_kernel = DevlinkFirmware::new(machine.clone(), machine.clone());
         Host {
@@ -169,6 +180,9 @@ impl SimulatedHost {
             links: machine.clone(),
             eswitch: machine.clone(),
             vswitch: self.vswitch.clone(),
+            datapath: Arc::new(self.datapath()),
+            tc: machine.clone(),
+            traffic: Arc::new(SimulatedTraffic(self.machine.clone())),
             service: Arc::new(self.clone()),
             kernel: machine.clone(),
             dpdk: machine,

@@ -54,6 +54,12 @@ impl Guest {
         Ran { arguments: arguments.join(" "), output }
     }
 
+    /// Runs `vdpa` for its JSON objects, one a line.
+    pub(crate) fn run_vdpa_lines(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
+        let said = self.vdpa(arguments).succeeds();
+        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{said}"))).collect()
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments);

@@ -11,6 +11,7 @@ mod iproute2;
 mod prepare;
 mod state;
 mod traffic;
+mod verify;
 
 use guest::{Guest, VFS_8, VFS_64};
 use state::State;

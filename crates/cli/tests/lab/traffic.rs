@@ -39,6 +39,16 @@ impl Host {
         assert!(done.success(), "ip -n {} {arguments:?}", self.namespace);
     }
 
+    /// The namespace's name.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Pings another; every packet but the first, which may wait for ARP, must come back.
     pub(crate) fn pings(&self, other: &Self, count: u32) {
         let output = self.ping(other, &["-c", &count.to_string(), "-i", "0.2", "-W", "5"]).output().unwrap();

@@ -3,6 +3,7 @@
 //! It keeps the same [contract](crate::contract) as the real one. It knows no other layer: what it needs of the
 //! machine around it, and what it does to it, goes through [`Hooks`].
 
+mod datapath;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::{
 
 use async_trait::async_trait;
 
+pub use self::datapath::MockDatapath;
 pub use self::state::{MockBridge, MockPort, Snapshot};
 use crate::{Applied, BridgeName, Change, Error, Observation, Vswitch, ovsdb::ErrorKind};
 
