@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use vdpa_eswitch::{Info, Param, State};
+use vdpa_hw::firmware::Settings;
 use vdpa_hw::platform::Platform;
 use vdpa_hw::{Function, Holder, IfIndex, Link, ManagementUse, NetdevName, PciAddress, Vf};
 use vdpa_vm::{DomainName, Profile, Versions};
@@ -133,6 +134,8 @@ pub struct Card {
     pub info: Seen<Info>,
     /// How its eswitch is set.
     pub eswitch: Seen<State>,
+    /// The settings of its firmware that VFs need, now and from the next boot on.
+    pub firmware: Seen<Settings>,
     /// The parameters of its driver.
     pub params: Seen<Vec<Param>>,
     /// How the PF carries this host's own traffic.

@@ -9,6 +9,9 @@ use super::each_card;
 /// `BlueField` cards by PCI device id: 1, 2, 3 (`mlx5_core_pci_table` in `mlx5_core/main.c`).
 const BLUEFIELD: [(u16, &str); 3] = [(0xa2d2, "BlueField"), (0xa2d6, "BlueField-2"), (0xa2dc, "BlueField-3")];
 
+/// How the kernel refuses an eswitch that is not the host's (`mlx5_devlink_eswitch_get` in `eswitch_offloads.c`).
+const REFUSALS: [&str; 2] = ["(EOPNOTSUPP)", "(EPERM)"];
+
 /// Whether it is there, driven, and may have the VFs that are asked for.
 pub(super) fn card(evidence: &Evidence) -> Vec<Check> {
     if evidence.answers.cards.as_ref().is_ok_and(Vec::is_empty) {
@@ -31,7 +34,7 @@ pub(super) fn card(evidence: &Evidence) -> Vec<Check> {
         let Some(sriov) = function.sriov() else {
             let check = Check::pass(&card.name, format!("{} has no SR-IOV", function.id), source);
             let remedy = format!(
-                "mstconfig -d {} set SRIOV_EN=1 NUM_OF_VFS=8, then a reboot; and turn on SR-IOV in the firmware's setup",
+                "vdpa firmware set --pci {} SRIOV_EN=1 NUM_OF_VFS=8, then a reboot; and turn on SR-IOV in the firmware's setup",
                 function.address
             );
             return vec![check.fail("it may have no VFs").remedy(remedy)];
@@ -43,12 +46,16 @@ pub(super) fn card(evidence: &Evidence) -> Vec<Check> {
         let check = Check::pass(&card.name, fact, source);
         vec![if asked > total {
             let why = format!("{asked} VFs are asked for, and the firmware allows {total}");
-            let remedy =
-                format!("mstconfig -d {} set SRIOV_EN=1 NUM_OF_VFS={asked}, then a reboot", function.address);
+            let remedy = format!(
+                "vdpa firmware set --pci {} SRIOV_EN=1 NUM_OF_VFS={asked}, then a reboot",
+                function.address
+            );
             check.fail(why).remedy(remedy)
         } else if total == 0 {
-            let remedy =
-                format!("mstconfig -d {} set SRIOV_EN=1 NUM_OF_VFS=8, then a reboot", function.address);
+            let remedy = format!(
+                "vdpa firmware set --pci {} SRIOV_EN=1 NUM_OF_VFS=8, then a reboot",
+                function.address
+            );
             check.fail("its firmware allows no VFs").remedy(remedy)
         } else if driver != "mlx5_core" {
             check
@@ -75,6 +82,9 @@ pub(super) fn dpu_mode(evidence: &Evidence) -> Vec<Check> {
         let source = format!("devlink eswitch of {}", DevlinkHandle::from(function.address));
         vec![match &card.eswitch {
             Ok(_) => Check::pass(&card.name, format!("a {name} whose eswitch the host may see: NIC mode"), source),
+            Err(why) if !REFUSALS.iter().any(|errno| why.contains(errno)) => {
+                Check::unknown(&card.name, format!("a {name}, and {why}"), source)
+            }
             Err(why) => Check::pass(&card.name, format!("a {name} whose eswitch the host may not see: {why}"), source)
                 .fail("in DPU mode the eswitch belongs to the card's own CPUs")
                 .remedy(format!(
@@ -221,8 +231,10 @@ mod tests {
         assert!(check(&evidence, "dpu-mode").passes("no BlueField"));
         evidence.function().id.device = 0xa2d6;
         assert!(check(&evidence, "dpu-mode").passes("NIC mode"));
-        evidence.card().eswitch = Err("cannot read the eswitch mode: EOPNOTSUPP".to_owned());
+        evidence.card().eswitch = Err("cannot read the eswitch mode: (EOPNOTSUPP)".to_owned());
         assert!(check(&evidence, "dpu-mode").fails("the card's own CPUs"));
+        evidence.card().eswitch = refused("ask devlink");
+        assert!(check(&evidence, "dpu-mode").is_unknown("ask devlink"));
         evidence.card().function = refused("read");
         assert!(checks(&evidence, "dpu-mode").is_empty(), "the check `card` says it");
     }

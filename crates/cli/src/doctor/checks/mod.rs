@@ -3,6 +3,7 @@
 mod card;
 mod domains;
 mod dpdk;
+mod firmware;
 mod huge_pages;
 mod iommu;
 mod kvm;
@@ -104,6 +105,12 @@ pub const TOPICS: &[Topic] = &[
         asks: "Is the card's firmware recent enough?",
         because: "See the table of minimums.",
         run: versions::firmware,
+    },
+    Topic {
+        id: "firmware-values",
+        asks: "Do the card's firmware settings allow the VFs, now and after the next boot?",
+        because: "`SRIOV_EN`; `UCTX_EN`, without which DPDK's and the kernel's vDPA cannot make their queues; `NUM_OF_VFS`, one number for all ports of a card, unless `PF_NUM_OF_VF_VALID` is on. What was set counts from a reset or reboot on.",
+        run: firmware::values,
     },
     Topic {
         id: "dpu-mode",

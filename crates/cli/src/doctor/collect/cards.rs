@@ -1,6 +1,7 @@
 //! The cards: those of the host file, or every one that could be meant.
 
 use vdpa_eswitch::{DevlinkHandle, Info};
+use vdpa_hw::firmware::{NUM_OF_VFS, PF_NUM_OF_VF_VALID, SRIOV_EN, SettingName, UCTX_EN};
 use vdpa_hw::platform::Files;
 use vdpa_hw::{Function, PciAddress, Vf, VfIndex};
 
@@ -12,6 +13,12 @@ use crate::host::Host;
 use crate::occupants::{By, occupants};
 use crate::step::Device;
 use crate::view::View;
+
+/// The settings that are asked for: all that it has would take its tool seconds.
+fn firmware_names() -> Vec<SettingName> {
+    let names = [SRIOV_EN, NUM_OF_VFS, PF_NUM_OF_VF_VALID, UCTX_EN];
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
 
 /// Mellanox and NVIDIA.
 const VENDOR: u16 = 0x15b3;
@@ -54,7 +61,7 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
         Err(error) => return unseen(name, &error.flat()),
     };
     let handle = DevlinkHandle::from(pf);
-    let (function, uplink, info, eswitch, params, representors) = tokio::join!(
+    let (function, uplink, info, eswitch, params, firmware, representors) = tokio::join!(
         seen("sysfs", async { view.function(pf).await }),
         seen("rtnetlink", async {
             let link = view.link(Device::Uplink(pf)).await?;
@@ -63,6 +70,7 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
         seen("devlink", async { Ok(without_serials(host.eswitch.info(&handle).await?)) }),
         seen("devlink", async { Ok(host.eswitch.state(&handle).await?) }),
         seen("devlink", async { Ok(host.eswitch.params(&handle).await?) }),
+        seen("the card's firmware", async { Ok(host.firmware.settings(pf, &firmware_names()).await?) }),
         seen("devlink", async { Ok(host.eswitch.representors(&handle).await?) }),
     );
     let uses = match &uplink {
@@ -78,6 +86,7 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
         info,
         eswitch,
         params,
+        firmware,
         uses,
         representors: representors.map(|found| {
             found.vfs.into_values().map(|representor| (representor.index, representor.name)).collect()
@@ -94,6 +103,7 @@ fn unseen(name: String, why: &str) -> Card {
         info: Err(why.to_owned()),
         eswitch: Err(why.to_owned()),
         params: Err(why.to_owned()),
+        firmware: Err(why.to_owned()),
         uses: Err(why.to_owned()),
         vfs: Vec::new(),
         representors: Err(why.to_owned()),
