@@ -77,10 +77,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             Err(error) => Err(error.into()),
         },
         Command::Verify(options) => verify::run(&session, options).await,
-        Command::Topology(options) => match topology::run(&session, options).await {
-            Ok(code) => return code,
-            Err(error) => Err(error.into()),
-        },
+        Command::Topology(options) => topology::run(&session, options).await,
         Command::Vm(vm) => vm::run(&session, vm).await,
         Command::Supervise { .. }
         | Command::Mgmtdev(_)

@@ -34,6 +34,8 @@ pub use look::look;
 ///                           "vm": { "domain": "cx6.1", "running": true, "queues": 2, "mac": "e4:11:22:33:55:60" } } ] } ],
 ///   "notes": [] }
 /// ```
+///
+/// `--json` has `bridge`, `cards` and `notes` in the document that every command prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Topology {
     /// The bridge, if it is there.

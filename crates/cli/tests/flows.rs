@@ -11,6 +11,10 @@ use serde_json::Value;
 /// A dump of Open vSwitch 3.1.0, plain and with `-m`.
 const DUMP: &str = include_str!("../../ovs/tests/flows/captured.txt");
 
+/// The filters of one representor in the lab's VM, as tc of iproute2 6.1 shows them.
+const TC_JSON: &str = include_str!("captured/tc-filters.json");
+const TC_TEXT: &str = include_str!("captured/tc-filters.txt");
+
 /// Runs `vdpa flows --from -` on a text.
 fn piped(text: &[u8], arguments: &[&str]) -> Said {
     let mut command = vdpa(&[&["flows", "--from", "-"], arguments].concat());
@@ -124,4 +128,71 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdin.take().unwrap().write_all(many.as_bytes()));
     let said = Said::from(child.wait_with_output().unwrap());
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn filters_of_tc_are_flows_too() {
+    let json = objects(&piped(TC_JSON.as_bytes(), &["--json"]).exits(0));
+    let whole: Vec<Value> = serde_json::from_str(TC_JSON).unwrap();
+    let rules: Vec<&Value> = whole.iter().filter(|filter| !filter["options"].is_null()).collect();
+    assert_eq!(json.len(), rules.len());
+    for (flow, rule) in json.iter().zip(&rules) {
+        assert_eq!(&serde_json::from_str::<Value>(flow["text"].as_str().unwrap()).unwrap(), *rule);
+        assert_eq!((&flow["dp"], &flow["key"]), (&"tc".into(), &rule["options"]["keys"]));
+    }
+    let first = &json[0];
+    // Open vSwitch's UFID, which the cookie has in the machine's order of bytes.
+    assert_eq!(first["ufid"], "5a750729-a411-4f40-893e-3b4595250b3b");
+    assert_eq!(first["actions"][0], "mirred mirred_action=redirect direction=egress to_dev=eth2");
+    assert_eq!((&first["packets"], &first["bytes"], &first["used"]), (&9.into(), &756.into(), &3.into()));
+    assert_eq!((&first["offloaded"], &first["line"]), (&"yes".into(), &1.into()));
+
+    let text = objects(&piped(TC_TEXT.as_bytes(), &["--json"]).exits(0));
+    assert_eq!(text[0]["actions"][0], "mirred (Egress Redirect to device eth2) stolen");
+    assert_eq!(
+        text[0]["key"],
+        serde_json::json!({
+            "dst_mac": "e4:11:22:33:44:51", "src_mac": "e4:11:22:33:44:50", "eth_type": "ipv4", "ip_flags": "nofrag"
+        })
+    );
+    for (one, other) in text.iter().zip(&json) {
+        for member in ["ufid", "packets", "bytes", "used", "offloaded", "dp"] {
+            assert_eq!(one[member], other[member], "{member}: {one}");
+        }
+        assert_eq!(one["actions"].as_array().unwrap().len(), other["actions"].as_array().unwrap().len());
+        assert!(TC_TEXT.contains(one["text"].as_str().unwrap()), "{one}");
+    }
+    let table = piped(TC_TEXT.as_bytes(), &[]).exits(0).out;
+    assert!(
+        table.contains(
+            "yes        tc               9             756     3.000s  dst_mac e4:11:22:33:44:51, "
+        ),
+        "{table}"
+    );
+}
+
+#[test]
+fn broken_filters_are_named_and_the_rest_is_shown() {
+    let (first, rest) = TC_JSON.split_once("},{").unwrap();
+    let broken =
+        format!("{first}}},\n{{\"kind\":7}},\n{{\"kind\" \"}}\"}}\noops\n,{{{rest}[{{\"kind\":\"flower\"");
+    let said = piped(broken.as_bytes(), &["--json"]).exits(1);
+    let errors = said.error();
+    for (nth, expected) in [
+        "line 2, invalid type: integer `7`, expected a string",
+        "line 3, expected `:`",
+        "line 4, this is no array of filters",
+        "line 6, the file ends within a filter",
+        "4 of ",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(errors[nth].contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(objects(&said).len(), objects(&piped(TC_JSON.as_bytes(), &["--json"])).len());
+    let text = format!("{TC_TEXT}Error: oops\n{TC_TEXT}");
+    let said = piped(text.as_bytes(), &["--json"]).exits(1);
+    assert!(said.error()[0].ends_with("line 53, this is no filter of `tc -s filter show`"), "{said}");
+    assert_eq!(objects(&said).len(), 2 * objects(&piped(TC_TEXT.as_bytes(), &["--json"])).len());
 }

@@ -1,15 +1,12 @@
 //! `vdpa topology`: what hangs on what.
 
-use std::process::ExitCode;
-
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use vdpa_hw::PciAddress;
 use vdpa_ovs::BridgeName;
 
-use super::Session;
-use crate::error::Error;
-use crate::topology::{Topology, dot, look, mermaid, svg, text};
+use super::{Result, Session};
+use crate::report::Outcome;
+use crate::topology::{dot, look, mermaid, svg, text};
 
 const HELP: &str = "\
 What is green forwards in hardware or is ready for it, what is yellow works in software, what is red does not
@@ -49,25 +46,18 @@ pub enum Format {
     Svg,
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Document<'a> {
-    command: &'static str,
-    simulated: bool,
-    #[serde(flatten)]
-    topology: &'a Topology,
-}
-
 /// Looks, and shows what there is.
-pub(super) async fn run(session: &Session, options: &Shown) -> Result<ExitCode, Error> {
+pub(super) async fn run(session: &Session, options: &Shown) -> Result {
     let (access, bridge) = session.known()?;
     let host = session.host(&access)?;
     let topology = look(&host, options.bridge.as_ref().unwrap_or(&bridge), &options.pci).await?;
     let simulated = session.is_simulated();
     let title = if simulated { "vdpa topology of a simulated host" } else { "vdpa topology" };
+    let document = Outcome::done("topology", "shown", &[])
+        .with("bridge", &topology.bridge)
+        .with("cards", &topology.cards);
     if session.output.is_json() {
-        session.output.document(&Document { command: "topology", simulated, topology: &topology });
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Outcome { notes: topology.notes, ..document });
     }
     match options.format {
         Format::Text => {
@@ -82,5 +72,5 @@ pub(super) async fn run(session: &Session, options: &Shown) -> Result<ExitCode, 
         Format::Mermaid => session.output.raw(&mermaid::flowchart(&topology, title)),
         Format::Svg => session.output.raw(&svg::picture(&topology, title)),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(document)
 }

@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use vdpa_ovs::flow::{FlowLine, Used};
 
-use super::Show;
+use super::reading::Show;
+use super::tc::Filter;
 
 /// An object a line.
 pub(super) struct Json;
@@ -50,7 +51,30 @@ impl Show for Json {
         out.extend_from_slice(b"}\n");
     }
 
+    fn filter(&mut self, number: u64, filter: &Filter, out: &mut Vec<u8>) {
+        let object = serde_json::json!({
+            "line": number,
+            "ufid": filter.ufid,
+            "key": filter.key,
+            "actions": filter.actions,
+            "packets": filter.packets,
+            "bytes": filter.bytes,
+            "used": filter.used,
+            "flags": null,
+            "offloaded": in_hardware(filter),
+            "dp": "tc",
+            "text": filter.text,
+        });
+        out.extend_from_slice(object.to_string().as_bytes());
+        out.push(b'\n');
+    }
+
     fn end(&mut self, _: &mut Vec<u8>) {}
+}
+
+/// Whether a card has a filter.
+pub(super) fn in_hardware(filter: &Filter) -> Option<&'static str> {
+    filter.in_hardware.map(|yes| if yes { "yes" } else { "no" })
 }
 
 /// Whether a card forwards; nothing where the dump, made without `-m`, does not say.

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 use vdpa_ovs::flow::FlowLine;
 
+use super::Session;
 use super::json::Json;
+use super::reading::{Show, write};
 use super::table::Table;
-use super::{Session, Show, write};
 use crate::error::Error;
 use crate::offload::{Explained, Joined, Survey, why};
 

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use vdpa_ovs::flow::{FlowLine, Used};
 
-use super::Show;
-use super::json::{decimal, offloaded};
+use super::json::{decimal, in_hardware, offloaded, seconds};
+use super::reading::Show;
+use super::tc::{Filter, json::plain};
 use crate::report::count;
 
 /// The columns. Their widths are fixed: what is shown is forgotten before the next flow is read.
@@ -29,44 +30,80 @@ impl Table {
     }
 }
 
-impl Show for Table {
-    fn flow(&mut self, _: u64, flow: &FlowLine<'_>, out: &mut Vec<u8>) {
+/// What stands before the flow itself.
+struct Row<'a> {
+    offloaded: Option<&'a str>,
+    dp: &'a str,
+    packets: u64,
+    bytes: u64,
+    used: Used,
+}
+
+impl Table {
+    /// Counts a flow, and adds all of its row but the flow.
+    fn begin(&mut self, row: &Row<'_>, out: &mut Vec<u8>) {
         if self.flows == [0; 4] {
             out.extend_from_slice(HEADING.as_bytes());
         }
-        let offloaded = offloaded(flow);
-        let (kind, colour) = match offloaded {
+        let (kind, colour) = match row.offloaded {
             Some("yes") => (0, Some(AnsiColor::Green)),
             Some("partial") => (1, Some(AnsiColor::Yellow)),
             Some("no") => (2, Some(AnsiColor::Red)),
             _ => (3, None),
         };
         self.flows[kind] += 1;
-        self.packets[kind] = self.packets[kind].saturating_add(flow.packets);
-        let style = colour.filter(|_| self.colours).map_or(Style::new(), AnsiColor::on_default);
-        if colour.is_some() && self.colours {
-            drop(write!(out, "{style}{:<9}{style:#}", offloaded.unwrap_or("-")));
-        } else {
-            left(offloaded.unwrap_or("-"), 9, out);
+        self.packets[kind] = self.packets[kind].saturating_add(row.packets);
+        let word = row.offloaded.unwrap_or("-");
+        match colour.filter(|_| self.colours).map(AnsiColor::on_default) {
+            Some(style) => drop(write!(out, "{style}{word:<9}{style:#}")),
+            None => left(word, 9, out),
         }
         out.extend_from_slice(b"  ");
-        left(flow.dp.unwrap_or("-"), 5, out);
-        right(13, out, |out| decimal(flow.packets, out));
-        right(16, out, |out| decimal(flow.bytes, out));
-        right(11, out, |out| match flow.used {
+        left(row.dp, 5, out);
+        right(13, out, |out| decimal(row.packets, out));
+        right(16, out, |out| decimal(row.bytes, out));
+        right(11, out, |out| match row.used {
             Used::Never => out.extend_from_slice(b"never"),
             used @ Used::Ago(_) => {
-                super::json::seconds(used, out);
+                seconds(used, out);
                 out.push(b's');
             }
         });
         out.extend_from_slice(b"  ");
+    }
+}
+
+impl Show for Table {
+    fn flow(&mut self, _: u64, flow: &FlowLine<'_>, out: &mut Vec<u8>) {
+        let row = Row {
+            offloaded: offloaded(flow),
+            dp: flow.dp.unwrap_or("-"),
+            packets: flow.packets,
+            bytes: flow.bytes,
+            used: flow.used,
+        };
+        self.begin(&row, out);
         self.flow.clear();
         flow.brief_key(&mut self.flow);
         out.extend_from_slice(self.flow.as_bytes());
         out.extend_from_slice(" → ".as_bytes());
         out.extend_from_slice(flow.actions.as_bytes());
         out.push(b'\n');
+    }
+
+    fn filter(&mut self, _: u64, filter: &Filter, out: &mut Vec<u8>) {
+        let milliseconds = |seconds: u64| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let row = Row {
+            offloaded: in_hardware(filter),
+            dp: "tc",
+            packets: filter.packets,
+            bytes: filter.bytes,
+            used: filter.used.map_or(Used::Never, |seconds| Used::Ago(milliseconds(seconds))),
+        };
+        self.begin(&row, out);
+        let key: Vec<String> =
+            filter.key.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+        drop(writeln!(out, "{} → {}", key.join(", "), filter.actions.join(", ")));
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
