@@ -43,17 +43,19 @@ impl<R: Read> Objects<R> {
     }
 
     /// As far as a filter begins, or something that has no place between filters; that is skipped to its line's end.
-    fn between(&mut self) -> io::Result<Option<Between>> {
+    /// Gives the line that it stands in.
+    fn between(&mut self) -> io::Result<Option<(u64, Between)>> {
         while let Some(byte) = self.byte()? {
+            let number = self.line;
             match between(byte) {
                 Between::Space => {}
                 Between::Odd => {
                     let mut rest = Vec::new();
                     self.reader.by_ref().take(LONGEST as u64).read_until(b'\n', &mut rest)?;
                     self.line += u64::from(rest.ends_with(b"\n"));
-                    return Ok(Some(Between::Odd));
+                    return Ok(Some((number, Between::Odd)));
                 }
-                Between::Begin => return Ok(Some(Between::Begin)),
+                Between::Begin => return Ok(Some((number, Between::Begin))),
             }
         }
         Ok(None)
@@ -102,15 +104,16 @@ impl<R: Read> Iterator for Objects<R> {
             return None;
         }
         let part = self.between().and_then(|begin| {
-            let number = self.line;
             Ok(match begin {
                 None => None,
-                Some(Between::Begin) => {
+                Some((number, Between::Begin)) => {
                     let text = self.object()?;
                     let filter = text.map_err(str::to_owned).and_then(filter);
                     Some(Part { number, filter })
                 }
-                Some(_) => Some(Part { number, filter: Err("this is no array of filters".to_owned()) }),
+                Some((number, _)) => {
+                    Some(Part { number, filter: Err("this is no array of filters".to_owned()) })
+                }
             })
         });
         self.ended = !matches!(part, Ok(Some(_)));
