@@ -74,7 +74,7 @@ pub(super) async fn run(session: &Session, options: &Flows) -> Result<ExitCode, 
     let reading = if session.output.is_json() {
         Reading::new(session, from, Box::new(Json))
     } else {
-        Reading::new(session, &options.from, Box::new(Table::new(session.output.has_colours())))
+        Reading::new(session, from, Box::new(Table::new(session.output.has_colours())))
     };
     tokio::task::block_in_place(|| reading.all(reader, format)).map_err(error)
 }
