@@ -10,12 +10,14 @@ use crate::commands::doctor::Doctor;
 use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
 use crate::commands::prepare::HostCommand;
+use crate::commands::service;
 use crate::commands::topology::Shown;
 use crate::commands::verify::Verify;
 use crate::commands::vm::Vm;
 use crate::config::{self, ConfigError, Datapath, HostFile, NicName};
 use crate::guard::Guard;
 use crate::host::HOST_FILE;
+use crate::until::Until;
 
 /// From a bare ConnectX-6 Dx to virtual machines on its hardware datapath, and back.
 #[derive(Debug, Parser)]
@@ -142,6 +144,9 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
     },
+    /// Have the host set up at every boot, or no longer.
+    #[command(subcommand, after_help = service::EXAMPLES)]
+    Service(service::Service),
     /// Run a dpdk-vdpa process and see to it; started by `setup`.
     #[command(hide = true)]
     Supervise {
@@ -218,6 +223,9 @@ pub struct Setup {
     /// Write the firmware settings that the host file has; without this they are only checked.
     #[arg(long)]
     pub firmware: bool,
+    /// Stop on the way, as a boot has to.
+    #[arg(long, value_name = "WHERE", default_value = "domains", hide = true)]
+    pub until: Until,
 }
 
 /// Options of `plan`.

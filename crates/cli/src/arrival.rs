@@ -6,6 +6,7 @@ use std::time::Duration;
 use vdpa_eswitch::{DevlinkHandle, Mode, patience};
 use vdpa_hw::{PciAddress, Vf, VfIndex};
 
+use crate::config::{HostFile, NicName};
 use crate::error::Error;
 use crate::host::Host;
 use crate::step::{Device, Step};
@@ -47,6 +48,25 @@ pub(crate) async fn await_devices(host: &Host, steps: &[Step]) {
             tracing::debug!(%pf, %error, "devices that do not come");
         }
     }
+}
+
+/// How long a boot waits for a card's driver: mlx5 gives its firmware two minutes to come up (`fw_pre_init_timeout` in
+/// its `main.c`), and who has a card missing should not wait that long for the network.
+const CARD_LIMIT: Duration = Duration::from_mins(1);
+
+/// Waits until the cards of a host file have their network devices. What does not come is found out when it is
+/// looked at.
+pub(crate) async fn await_cards(host: &Host, file: &HostFile) {
+    let each = file.nics.iter().map(async |nic| {
+        let awaited = match &nic.pf {
+            NicName::Pci(pf) => host.links.netdev_of(*pf, CARD_LIMIT).await,
+            NicName::Netdev(name) => host.links.named(name, CARD_LIMIT).await,
+        };
+        if let Err(error) = awaited {
+            tracing::info!(nic = %nic.pf, %error, "a card that does not come");
+        }
+    });
+    futures::future::join_all(each).await;
 }
 
 /// Waits for the VFs of a card, its representors, and the network devices of those of `vfs` that its driver has.

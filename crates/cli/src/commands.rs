@@ -24,6 +24,7 @@ pub mod flows;
 mod generate;
 mod plan;
 pub mod prepare;
+pub mod service;
 mod setup;
 pub mod source;
 mod status;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Topology(_) => "topology",
         Command::Firmware(options) => options.name(),
         Command::Verify(_) => "verify",
+        Command::Service(options) => options.name(),
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
     let session = Session { common: cli.common, output, stop: Stop::default() };
@@ -69,6 +71,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Status(wanted) => status::run(&session, wanted).await,
         Command::Teardown(options) => teardown::run(&session, options).await,
         Command::Doctor(options) => doctor::run(&session, options).await,
+        Command::Service(options) => service::run(&session, options).await,
         Command::Host(command) => prepare::run(&session, command).await,
         Command::Firmware(options) => firmware::run(&session, options).await,
         Command::Flows(options) => match flows::run(&session, options).await {

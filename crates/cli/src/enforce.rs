@@ -92,6 +92,7 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
     let missing = || Error::Missing(step.subject());
     match step {
         Step::Autoprobe { pf, on } => host.pci.set_autoprobe(*pf, *on).await?,
+        Step::Names { pf, names } => host.naming.tell(*pf, names.map(|names| names.vfs)).await?,
         Step::EswitchMode { pf, mode } => set_mode(host, view, *pf, *mode).await?,
         Step::Vfs { pf, count } => set_vf_count(host, view, *pf, *count).await?,
         Step::VfAttributes { vf, mac, trust } => {

@@ -167,7 +167,7 @@ impl Run<'_> {
             let mut ports = BTreeSet::new();
             for port in now.iter().filter(|port| stays(port)) {
                 // A row whose device is gone goes with the others.
-                ports.extend(view.link(*port).await?.map(|_| *port));
+                ports.extend(view.has(*port).await.then_some(*port));
             }
             if ports != now {
                 leaving.push(Step::Bridge { name, exists: true, ports });

@@ -168,6 +168,32 @@ pub enum Error {
     /// Open vSwitch's service could not be restarted.
     #[error("cannot restart Open vSwitch: {0}")]
     Restart(String),
+    /// A file has a name of ours and is somebody else's.
+    #[error("{} is in the way: vdpa has not written it", .0.display())]
+    NotOurs(PathBuf),
+    /// A file of the system cannot be read, written or removed.
+    #[error("cannot {verb} {}", .path.display())]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The program is where a service cannot start it from.
+    #[error("a service cannot start {}: it does not see that directory, or it may be gone at the next boot", .0.display())]
+    Homeless(PathBuf),
+    /// systemd does not run this host.
+    #[error("systemd does not run this host")]
+    NoSystemd,
+    /// udev or `NetworkManager` does not read what it is told of representors.
+    #[error("cannot have representors named and left alone: {0}")]
+    Untold(String),
+    /// systemd did not take up its units.
+    #[error("systemd has not read its units anew: {0}")]
+    Systemd(String),
     /// A layer's error.
     #[error(transparent)]
     Hw(#[from] vdpa_hw::Error),
@@ -341,6 +367,24 @@ impl Error {
             }
             Self::Bundle { .. } => "name another file, in a directory that you may write to",
             Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
+            Self::NotOurs(path) => {
+                return Some(format!("look what it is for; to go on, `mv {0} {0}.away`", path.display()));
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "run as root"
+            }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                "that file system is mounted read-only: `findmnt -o TARGET,OPTIONS` shows it"
+            }
+            Self::File { .. } => "look for a full disk: `df -h`",
+            Self::Homeless(_) => {
+                "install the program first: `sudo install vdpa /usr/local/bin/`, and call that one"
+            }
+            Self::NoSystemd => {
+                "have your init run `vdpa setup --until card` before the network and `vdpa setup` after Open vSwitch"
+            }
+            Self::Untold(_) => "`journalctl -u systemd-udevd -u NetworkManager` may say more",
+            Self::Systemd(_) => "`systemctl daemon-reload` does it; `journalctl -u init.scope` may say more",
             Self::Interrupted => "`vdpa setup` begins anew",
             Self::NotRestored => RESUME,
             Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",

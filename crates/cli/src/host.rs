@@ -14,9 +14,12 @@ use vdpa_tc::Tc;
 use vdpa_vm::Domains;
 
 use crate::error::Error;
+use crate::naming::Naming;
 use crate::traffic::Traffic;
+use crate::until::NotYet;
 
 mod kept;
+mod naming;
 mod real;
 mod service;
 mod simulated;
@@ -36,6 +39,8 @@ pub struct Host {
     pub links: Arc<dyn Links>,
     /// Eswitches.
     pub eswitch: Arc<dyn Eswitch>,
+    /// Names of representors.
+    pub naming: Arc<dyn Naming>,
     /// Open vSwitch, by way of its database.
     pub vswitch: Arc<dyn Vswitch>,
     /// What Open vSwitch has in the kernel's datapath.
@@ -78,6 +83,12 @@ impl Host {
     /// [`Error::Run`] where its file cannot be written.
     pub fn checkpoint(&self) -> Result<(), Error> {
         self.simulation.as_ref().map_or(Ok(()), SimulatedHost::save)
+    }
+
+    /// The same host at a time when libvirt has not been started.
+    #[must_use]
+    pub fn without_domains(self) -> Self {
+        Self { domains: Arc::new(NotYet), ..self }
     }
 
     /// The dpdk-vdpa program: the configured one, or where programs are.

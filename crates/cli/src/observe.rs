@@ -12,7 +12,7 @@ use vdpa_vm::Source;
 use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
-use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
+use crate::step::{Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
 use crate::view::View;
 
 /// The statement about the subject of `step` that is true now; `None` where the subject is not there.
@@ -29,6 +29,11 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
         }
         Step::Autoprobe { pf, .. } => {
             view.function(*pf).await?.sriov().map(|sriov| Step::Autoprobe { pf: *pf, on: sriov.autoprobe })
+        }
+        Step::Names { pf, .. } => {
+            let told = host.naming.told(*pf).await?;
+            let names = told.map(|told| Names { vfs: told.vfs, current: told.current });
+            Some(Step::Names { pf: *pf, names })
         }
         Step::EswitchMode { pf, .. } => {
             Some(Step::EswitchMode { pf: *pf, mode: view.eswitch(*pf).await?.mode })
@@ -52,7 +57,7 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
         Step::Up { device, .. } => {
             view.link(*device).await?.map(|link| Step::Up { device: *device, up: link.up })
         }
-        Step::Bridge { name, .. } => Some(bridge(view, name).await?),
+        Step::Bridge { name, ports, .. } => Some(bridge(view, name, ports).await?),
         Step::HwOffload { bridge, ports, .. } => Some(Step::HwOffload {
             bridge: bridge.clone(),
             value: view.bridge(bridge).await?.hw_offload.clone(),
@@ -113,15 +118,18 @@ async fn kernel_device(host: &Host, vf: Vf, queues: NonZeroU16) -> Result<Option
     }))
 }
 
-/// Our ports on the bridge: those that are open under their device's present name, and those whose device is gone,
-/// so that a row that is left over shows.
-async fn bridge(view: &View<'_>, name: &BridgeName) -> Result<Step, Error> {
+/// Our ports on the bridge: of those `wanted`, the ones that are open under their device's present name; and all that
+/// are not wanted, or whose device is gone, so that a row that is left over shows.
+async fn bridge(view: &View<'_>, name: &BridgeName, wanted: &BTreeSet<Device>) -> Result<Step, Error> {
     let seen = view.bridge(name).await?;
     let mut ports = BTreeSet::new();
     for port in seen.ports() {
         let Ok(device) = port.key.as_str().parse::<Device>() else { continue };
-        let link = view.link(device).await?;
-        if link.is_none_or(|link| port.works() && link.name.as_str() == port.name.as_str()) {
+        let is_open = || async {
+            let link = view.link(device).await?;
+            Ok::<_, Error>(link.is_none_or(|link| port.works() && link.name.as_str() == port.name.as_str()))
+        };
+        if !wanted.contains(&device) || is_open().await? {
             ports.insert(device);
         }
     }

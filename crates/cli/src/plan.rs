@@ -8,7 +8,7 @@
 //!  switchdev first           VFs first
 //!  ───────────────           ─────────
 //!  firmware settings         firmware settings
-//!  probing off               probing off
+//!  probing off, names        probing off, names
 //!                            VFs, and their drivers off
 //!  eswitch: switchdev        eswitch: switchdev
 //!  VFs
@@ -33,7 +33,7 @@ use crate::error::Error;
 use crate::firmware::Wanted;
 use crate::host::Host;
 use crate::observe::observe;
-use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
+use crate::step::{Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
 use crate::view::View;
 
 /// A statement that is wanted, and how it reads now.
@@ -279,6 +279,10 @@ impl ResolvedNic {
             stages[FIRST].push(mode);
             stages[SECOND].push(vfs);
         }
+        // Before the first representor comes, and taken back before those that were there come again.
+        let names = Step::Names { pf, names: Some(Names { vfs: count, current: true }) };
+        stages[PROBING].push(names.clone());
+        stages[DEVICES].push(names);
         stages[DEVICES].push(Step::TcOffload { device: Device::Uplink(pf), on: true });
         stages[DATAPATHS].push(Step::Up { device: Device::Uplink(pf), up: true });
     }

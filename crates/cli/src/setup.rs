@@ -13,6 +13,7 @@ use crate::host::{Access, Host};
 use crate::plan::{Change, Order, Resolved, compare, resolve};
 use crate::receipt::{Befores, Phase, Receipt, wanted};
 use crate::step::{Device, Step};
+use crate::until::Until;
 use crate::view::View;
 
 mod firmware;
@@ -28,13 +29,15 @@ pub struct Done {
     pub waits_for: Vec<String>,
 }
 
-/// What `setup` may do, beyond what it does anyway.
+/// What `setup` may do beyond what it does anyway, and how far it is to go.
 #[derive(Debug, Clone, Default)]
 pub struct Leave {
     /// Go on although these guards object.
     pub forced: BTreeSet<Guard>,
     /// Write firmware settings.
     pub firmware: bool,
+    /// How far to go.
+    pub until: Until,
 }
 
 /// Guards, plan, apply, verify. Runs again without a change.
@@ -49,8 +52,8 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
     }
     // One look serves all that is decided before the first change.
     let view = View::new(run.host);
-    let resolved = resolve(run.host, &view, file).await?;
-    let attempt = Attempt { run, access, earlier: earlier.as_ref(), resolved: &resolved };
+    let resolved = resolve(run.host, &view, &leave.until.part_of(file)).await?;
+    let attempt = Attempt { run, access, until: leave.until, earlier: earlier.as_ref(), resolved: &resolved };
     if let Some(done) = attempt.firmware_first(&view, leave.firmware).await? {
         return Ok(done);
     }
@@ -106,10 +109,7 @@ pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Re
         firmware::stages(&resolved, earlier)
     };
     let access = Access::of(file, std::path::Path::new(""));
-    let receipt = match earlier {
-        Some(earlier) => earlier.with(access, None, stages),
-        None => Receipt::new(access, None, stages),
-    };
+    let (receipt, _) = intended(host, &view, earlier, access, None, stages).await?;
     compare(host, &view, &receipt.intended()).await
 }
 
@@ -117,6 +117,7 @@ pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Re
 struct Attempt<'a> {
     run: &'a Run<'a>,
     access: &'a Access,
+    until: Until,
     earlier: Option<&'a Receipt>,
     resolved: &'a Resolved,
 }
@@ -124,7 +125,14 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// What is to be done in this order, and how each subject of it reads now.
     async fn receipt(&self, view: &View<'_>, order: Order) -> Result<(Receipt, Befores), Error> {
-        self.receipt_for(view, self.resolved.stages(order), self.resolved.order(order)).await
+        let stages = self.resolved.stages(order);
+        let later = self.until.disturbed_before(&stages);
+        let stages = self.until.part_of_stages(stages);
+        let (mut receipt, mut now) = self.receipt_for(view, stages, self.resolved.order(order)).await?;
+        let later = befores(self.run.host, view, &[later]).await?;
+        receipt.remember(later.clone());
+        now.extend(later);
+        Ok((receipt, now))
     }
 
     async fn receipt_for(
@@ -133,16 +141,9 @@ impl Attempt<'_> {
         stages: Vec<Vec<Step>>,
         order: Option<Order>,
     ) -> Result<(Receipt, Befores), Error> {
-        let (host, access) = (self.run.host, self.access.clone());
-        let mut receipt = match self.earlier {
-            Some(earlier) => earlier.with(access, order, stages),
-            None => Receipt::new(access, order, stages),
-        };
-        let befores = befores(host, view, &receipt.all_stages()).await?;
-        receipt.remember(match self.earlier {
-            Some(_) => befores.clone(),
-            None => without_us(view, &befores).await?,
-        });
+        let access = self.access.clone();
+        let (mut receipt, befores) =
+            intended(self.run.host, view, self.earlier, access, order, stages).await?;
         // What firmware was before us is known longer than the rest.
         self.ledger().recall(&mut receipt.initial)?;
         Ok((receipt, befores))
@@ -163,6 +164,39 @@ impl Attempt<'_> {
     }
 }
 
+/// The receipt for `stages` on top of an earlier one, and how each subject of it reads now.
+async fn intended(
+    host: &Host,
+    view: &View<'_>,
+    earlier: Option<&Receipt>,
+    access: Access,
+    order: Option<Order>,
+    stages: Vec<Vec<Step>>,
+) -> Result<(Receipt, Befores), Error> {
+    let left = left_over(view, &stages).await?;
+    let mut receipt = match earlier {
+        Some(earlier) => earlier.with(access, order, stages),
+        None => Receipt::new(access, order, stages),
+    };
+    for bridge in left.into_iter().filter(|bridge| !receipt.initial.contains_key(&bridge.subject())) {
+        receipt.obsolete.push(vec![bridge]);
+    }
+    let befores = befores(host, view, &receipt.all_stages()).await?;
+    receipt.remember(without_us(view, &befores).await?);
+    Ok((receipt, befores))
+}
+
+/// Bridges that nobody asks for and that have something of ours: if no receipt speaks of them, from before a reboot.
+async fn left_over(view: &View<'_>, stages: &[Vec<Step>]) -> Result<Vec<Step>, Error> {
+    let asked = stages.iter().flatten().find_map(|step| match step {
+        Step::Bridge { name, .. } => Some(name),
+        _ => None,
+    });
+    let Some(asked) = asked else { return Ok(Vec::new()) };
+    let left = view.bridge(asked).await?.ours_elsewhere.clone();
+    Ok(left.into_iter().map(|name| Step::Bridge { name, exists: true, ports: BTreeSet::new() }).collect())
+}
+
 /// A kernel that will not switch an eswitch without VFs may do so with them: mlx5 before kernel 5.7.
 fn refused_switchdev(failure: &Failure) -> bool {
     let refused = matches!(&failure.error, Error::ModeRefused(_));
@@ -170,7 +204,7 @@ fn refused_switchdev(failure: &Failure) -> bool {
 }
 
 /// How each subject of `stages` reads now, and what hangs on the VFs that are there now: it goes with them.
-async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<Befores, Error> {
+pub(crate) async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<Befores, Error> {
     let mut steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
     for pf in stages
         .iter()
@@ -189,7 +223,7 @@ async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<B
         let Step::Bridge { ports, .. } = now else { continue };
         // A row whose device is gone cannot be brought back, and nobody misses it.
         for device in ports.clone() {
-            if view.link(device).await?.is_none() {
+            if !view.has(device).await {
                 ports.remove(&device);
             }
         }
@@ -197,9 +231,9 @@ async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<B
     Ok(changes.into_iter().map(|change| (change.wanted.subject(), change.now)).collect())
 }
 
-/// What was there before us. There is no receipt, so whatever carries our tag is left from before a
-/// reboot: it is not to be restored.
-async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error> {
+/// What was there before us. Of what no receipt speaks, whatever carries our tag is left from before a reboot: it is
+/// not to be restored.
+pub(crate) async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error> {
     let mut initial = befores.clone();
     for step in initial.values_mut().flatten() {
         match step {
@@ -207,9 +241,16 @@ async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error
                 *exists = *exists && !view.bridge(name).await?.is_ours();
                 ports.clear();
             }
-            Step::HwOffload { bridge, in_force, .. } => {
+            Step::HwOffload { bridge, value, in_force, .. } => {
                 let seen = view.bridge(bridge).await?;
-                in_force.retain(|device| seen.port(&device.key()).is_none());
+                if let Some(before) = &seen.hw_offload_before {
+                    *value = before.over(None).map(str::to_owned);
+                }
+                let ours = |key| {
+                    seen.port(&key).is_some()
+                        || seen.elsewhere.values().any(|port| port.key == Some(key.clone()))
+                };
+                in_force.retain(|device| !ours(device.key()));
             }
             Step::Kernel { device, .. } => *device = None,
             Step::Dpdk { process, .. } => *process = None,

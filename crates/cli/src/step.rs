@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk;
 use vdpa_eswitch::Mode;
 use vdpa_hw::firmware::{SettingName, Value};
-use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf};
+use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfIndex};
 use vdpa_ovs::{BridgeName, PortKey};
 use vdpa_vm::DomainName;
 
 use crate::config::Datapath;
+use crate::naming::representor;
 
 /// A statement about the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,13 @@ pub enum Step {
         pf: PciAddress,
         /// Whether they are.
         on: bool,
+    },
+    /// The names that representors of a PF get when they come; nobody else takes them then.
+    Names {
+        /// The PF.
+        pf: PciAddress,
+        /// What udev and `NetworkManager` are told.
+        names: Option<Names>,
     },
     /// The mode of a PF's eswitch.
     EswitchMode {
@@ -128,6 +136,15 @@ pub enum Step {
         /// The interface of ours in the domain's definition.
         wiring: Option<Wiring>,
     },
+}
+
+/// What udev and `NetworkManager` are told of representors, as a statement has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// Of how many VFs.
+    pub vfs: u16,
+    /// Whether it is what we would tell them.
+    pub current: bool,
 }
 
 /// A kernel vDPA device as a statement has it.
@@ -264,6 +281,7 @@ impl Step {
         match self {
             Self::Firmware { card, name, .. } => format!("{name} of {card} at the next boot"),
             Self::Autoprobe { pf, .. } => format!("driver probing of {pf}'s VFs"),
+            Self::Names { pf, .. } => format!("representor names of {pf}"),
             Self::EswitchMode { pf, .. } => format!("eswitch of {pf}"),
             Self::Vfs { pf, .. } => format!("VFs of {pf}"),
             Self::VfAttributes { vf, .. } => format!("MAC of {vf}"),
@@ -285,6 +303,12 @@ impl Step {
         match self {
             Self::Firmware { value, .. } => value.to_string(),
             Self::Autoprobe { on: state, .. } | Self::TcOffload { on: state, .. } => on(*state),
+            Self::Names { names: None | Some(Names { vfs: 0, .. }), .. } => "the system's".to_owned(),
+            Self::Names { pf, names: Some(Names { vfs, current }) } => {
+                let [first, last] = [0, vfs - 1].map(|index| representor(*pf, VfIndex::new(index)));
+                let names = if first == last { first.to_string() } else { format!("{first} to {last}") };
+                if *current { names } else { format!("{names}, changed by hand") }
+            }
             Self::EswitchMode { mode, .. } => mode.to_string(),
             Self::Vfs { count, .. } => count.to_string(),
             Self::VfAttributes { mac, trust: None, .. } => mac.to_string(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::arrival::await_devices;
+use crate::config;
 use crate::engine::{Failure, Restored, Run, described};
 use crate::error::Error;
 use crate::firmware::{self, Ledger};
@@ -10,6 +11,7 @@ use crate::guard::{self, Guard};
 use crate::host::Host;
 use crate::plan::{Change, compare};
 use crate::receipt::{Phase, Receipt};
+use crate::setup::{befores, without_us};
 use crate::step::Step;
 use crate::view::View;
 
@@ -50,6 +52,31 @@ pub async fn teardown(
         run.report.note(&firmware::what_it_takes(run.host, card).await);
     }
     Ok(restored)
+}
+
+/// Adds what is left in Open vSwitch's database from before a reboot to a receipt that nobody wrote: the real one went
+/// with the boot. Gives whether there is something.
+///
+/// # Errors
+/// [`Error::Ovs`] where the database cannot be read.
+pub async fn add_left_over(host: &Host, receipt: &mut Receipt) -> Result<bool, Error> {
+    let view = View::new(host);
+    let usual = config::default_bridge();
+    let seen = view.bridge(&usual).await?;
+    let has_ours = seen.is_ours() || !seen.ports().is_empty();
+    let bridges = seen.ours_elsewhere.iter().chain(has_ours.then_some(&usual));
+    let mut stages: Vec<Vec<Step>> = bridges
+        .map(|name| vec![Step::Bridge { name: name.clone(), exists: true, ports: BTreeSet::new() }])
+        .collect();
+    if seen.hw_offload_before.is_some() {
+        let (ports, in_force) = (BTreeSet::new(), BTreeSet::new());
+        stages.push(vec![Step::HwOffload { bridge: usual, value: seen.hw_offload.clone(), ports, in_force }]);
+    }
+    let befores = befores(host, &view, &stages).await?;
+    receipt.remember(without_us(&view, &befores).await?);
+    let found = !stages.is_empty();
+    receipt.stages.extend(stages);
+    Ok(found)
 }
 
 /// Refuses to overwrite what somebody changed since `setup`.

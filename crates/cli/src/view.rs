@@ -82,6 +82,11 @@ impl<'a> View<'a> {
         Ok(found.cloned())
     }
 
+    /// Whether `device` has a network device now. It has none either where its card has gone.
+    pub async fn has(&self, device: Device) -> bool {
+        matches!(self.link(device).await, Ok(Some(_)))
+    }
+
     /// What the PF keeps for its VFs; empty where it has no network device now.
     pub async fn vf_attributes(&self, pf: PciAddress) -> Result<BTreeMap<VfIndex, VfAttributes>, Error> {
         let read = async || match self.link(Device::Uplink(pf)).await? {

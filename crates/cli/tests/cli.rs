@@ -20,7 +20,7 @@ fn a_newcomer_sets_up_looks_and_tears_down() {
     let again = host.run(&["setup"]).exits(0);
     assert!(again.out.contains("unchanged"), "{again}");
     let status = host.run(&["status"]).exits(0);
-    assert!(status.out.contains("18 of 18 statements hold; set up"), "{status}");
+    assert!(status.out.contains("19 of 19 statements hold; set up"), "{status}");
     host.run(&["plan", "--detailed-exitcode"]).exits(0);
     let gone = host.run(&["teardown"]).exits(0);
     assert!(gone.out.contains("the host is as it was"), "{gone}");
@@ -89,7 +89,7 @@ fn json_is_one_document_of_the_documented_shape_whatever_happens() {
         (&["plan", "--detailed-exitcode"], "plan", "changes", 10),
         (&["status"], "status", "drift", 1),
         (&["teardown"], "teardown", "unchanged", 0),
-        (&["setup", "--fail-at", "3"], "setup", "failed", 1),
+        (&["setup", "--fail-at", "4"], "setup", "failed", 1),
         (&["setup"], "setup", "done", 0),
         (&["setup"], "setup", "unchanged", 0),
         (&["status"], "status", "holds", 0),
@@ -142,7 +142,7 @@ fn the_parts_of_a_document_keep_their_shape() {
         shape(&failed["error"]),
         serde_json::json!({ "message": "text", "details": ["text"], "hint": "text" })
     );
-    assert_eq!(failed["restored"], serde_json::json!({ "of": 5, "remains": [] }));
+    assert_eq!(failed["restored"], serde_json::json!({ "of": 6, "remains": [] }));
     let (_, done) = host.json(&["setup"]);
     let statement = serde_json::json!({
         "subject": "text", "wanted": "text", "now": "text", "holds": "bool",
@@ -185,10 +185,10 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
         }
     });
     let successes = successes.into_inner().unwrap();
-    // A card that refuses switchdev once, which is operation 2, is set up in the other order.
-    let all = successes.iter().filter(|at| **at != 2).min().copied().unwrap_or(0);
+    // A card that refuses switchdev once, which is operation 3, is set up in the other order.
+    let all = successes.iter().filter(|at| **at != 3).min().copied().unwrap_or(0);
     assert!(
-        successes.contains(&2) && all > 15 && (all..=24).all(|at| successes.contains(&at)),
+        successes.contains(&3) && all > 15 && (all..=24).all(|at| successes.contains(&at)),
         "{successes:?}"
     );
 }
@@ -196,11 +196,11 @@ fn whichever_operation_fails_the_host_is_as_it_was() {
 #[test]
 fn an_error_names_the_object_quotes_the_kernel_and_ends_in_a_hint() {
     let host = Simulated::new();
-    let said = host.run(&["setup", "--fail-at", "3"]).exits(1);
+    let said = host.run(&["setup", "--fail-at", "4"]).exits(1);
     let expected = [
         "error: cannot set the number of VFs of 0000:43:00.0 from 0 to 2",
         "  kernel: fault injected at sriov_numvfs 0000:43:00.0 (EIO)",
-        "rolled back 3 of 3 statements; the host is as it was",
+        "rolled back 4 of 4 statements; the host is as it was",
         "hint: `dmesg` may say more, `vdpa status` shows what holds",
     ];
     assert_eq!(said.error(), expected);
@@ -210,7 +210,7 @@ fn an_error_names_the_object_quotes_the_kernel_and_ends_in_a_hint() {
 fn every_command_has_examples() {
     let text = run(&mut vdpa(&["--help"])).exits(0).out;
     assert!(text.contains("Exit codes:") && text.contains("Examples:"));
-    for command in ["setup", "plan", "status", "teardown", "flows", "topology"] {
+    for command in ["setup", "plan", "status", "teardown", "service", "flows", "topology"] {
         assert!(text.contains(&format!("  {command} ")), "{text}");
         let help = run(&mut vdpa(&[command, "--help"])).exits(0).out;
         let (_, examples) =

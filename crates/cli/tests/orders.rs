@@ -113,7 +113,7 @@ fn a_refusal_is_quoted_to_the_user_and_the_order_is_shown_to_programs() {
     let expected = [
         "error: cannot switch the eswitch of pci/0000:43:00.0 to switchdev",
         "  kernel: Firmware says no (EOPNOTSUPP)",
-        "rolled back 2 of 2 statements; the host is as it was",
+        "rolled back 3 of 3 statements; the host is as it was",
     ];
     assert_eq!(said.error()[..3], expected, "{said}");
     assert!(said.error()[3].starts_with("hint: "), "{said}");

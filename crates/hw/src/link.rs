@@ -133,6 +133,11 @@ pub trait Links: Send + Sync {
     /// for like one that has no network device yet.
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link>;
 
+    /// The network device of this name: awaited until it exists and udev has done with it.
+    ///
+    /// Waits on rtnetlink notifications, no longer than `limit`.
+    async fn named(&self, name: &NetdevName, limit: Duration) -> Result<Link>;
+
     /// These devices, when udev has given each its final name; at once where no udev runs.
     ///
     /// What says so is udev's record `/run/udev/data/nINDEX`, once it has the time of the first

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{BridgeName, Change, Error, Observation, Owner, PortKey, PortName, Vswitch};
+use crate::{BridgeName, Change, Error, Observation, Owner, PortKey, PortName, Setting, Vswitch};
 
 /// The names the functions may use on a switch.
 #[derive(Clone, Debug)]
@@ -83,6 +83,9 @@ pub async fn bridge_and_ports_are_made_and_found_by_key(switch: &dyn Vswitch, na
     let seen = look(switch, names).await;
     let bridge = seen.bridge.as_ref().expect("the bridge just made");
     assert_eq!(bridge.owner, Owner::Ours);
+    let other = switch.observe(&"unheard-of".parse().expect("a name")).await.expect("an observation");
+    assert_eq!(other.ours_elsewhere, BTreeSet::from([names.bridge.clone()]), "as seen from another bridge");
+    assert!(!seen.ours_elsewhere.contains(&names.bridge));
     assert_eq!(bridge.foreign_ports, BTreeSet::new(), "the bridge's own port is nobody's");
     assert_eq!(keys(&seen), [names.vf(0), names.vf(1)]);
     assert!(bridge.ports.iter().all(crate::PortState::works), "{bridge:?}");
@@ -145,6 +148,8 @@ pub async fn hw_offload_is_restored_to_the_letter(switch: &dyn Vswitch, names: &
     for value in ["false", "False", "no"] {
         assert!(apply(switch, &names.to().hw_offload(value)).await);
         let seen = look(switch, names).await;
+        let before = first.hw_offload.clone().map_or(Setting::Unset, Setting::Set);
+        assert_eq!(seen.hw_offload_before, Some(before), "what was there first is not known any more");
         assert_eq!(seen.hw_offload.as_deref(), Some(value));
         assert!(!seen.hw_offload_configured());
         assert!(!apply(switch, &names.to().hw_offload(value)).await);
@@ -153,7 +158,8 @@ pub async fn hw_offload_is_restored_to_the_letter(switch: &dyn Vswitch, names: &
     assert_eq!(look(switch, names).await.hw_offload, None);
     assert!(!apply(switch, &names.to().hw_offload_unset()).await);
     apply(switch, &Change::restoring(names.bridge.clone(), &first)).await;
-    assert_eq!(look(switch, names).await.hw_offload, first.hw_offload);
+    let last = look(switch, names).await;
+    assert_eq!((last.hw_offload, last.hw_offload_before), (first.hw_offload, first.hw_offload_before));
 }
 
 /// Ports cannot be added to a bridge that neither is nor is to be.

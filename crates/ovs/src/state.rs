@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{PortKey, PortName, ovsdb::Row};
+use crate::{BridgeName, PortKey, PortName, Setting, ovsdb::Row};
 
 /// One consistent look at a switch, as seen from one bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,13 @@ pub struct Observation {
     /// The switch's other settings: `other_config` without `hw-offload`.
     #[serde(default)]
     pub other_config: BTreeMap<String, String>,
+    /// What `hw-offload` read before we set it ([`HW_OFFLOAD_TAG`](crate::HW_OFFLOAD_TAG)); `None` where what it reads
+    /// is not ours.
+    #[serde(default)]
+    pub hw_offload_before: Option<Setting>,
+    /// The other bridges that we have made or that have ports of ours.
+    #[serde(default)]
+    pub ours_elsewhere: BTreeSet<BridgeName>,
     /// Versions of what runs.
     pub versions: Versions,
     /// The configuration number last asked for.

@@ -1,7 +1,8 @@
 //! Running tests in the lab.
 //!
 //! Each test target gets a VM of its own, fresh from boot; its tests run in it one after the other, in the order of
-//! their names. After a test that did not pass, the next one gets a fresh VM.
+//! their names. After a test that did not pass, the next one gets a fresh VM. Between the halves of a test that has two
+//! (`reboots`) the guest reboots, with its disk as the first half left it.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::outcome::{Outcome, Report};
 use super::suites::{self, Suite, Suites, Tier};
-use super::{Args, skip};
+use super::{Args, reboots, skip};
 use crate::host;
 use crate::lab::{self, CARDS, Job, JobEnd, Lab, Vm};
 use crate::workspace;
@@ -66,25 +67,16 @@ fn in_guest(path: &std::path::Path) -> Result<String> {
 
 async fn run_suite(lab: &Lab, suite: &Suite, program: &str, args: &Args, report: &mut Report) -> Result<()> {
     let mut fresh: Option<Guest> = None;
-    for (index, test) in suite.tests.iter().enumerate() {
-        let guest = match fresh.take() {
+    let cases = reboots::cases(&suite.tests);
+    for (index, case) in cases.iter().enumerate() {
+        let mut guest = match fresh.take() {
             Some(guest) => guest,
             None => match Guest::boot(lab, suite, program).await {
                 Ok(guest) => guest,
-                Err(error) => return give_up(suite, &suite.tests[index..], &error, report),
+                Err(error) => return give_up(suite, &cases[index..].concat(), &error, report),
             },
         };
-        let job =
-            job(&[TEST, "--exact", test, "--nocapture", "--test-threads=1"], Duration::from_secs(args.limit));
-        let (outcome, took, printed) = match guest.vm.share.run(&job, |_, _| {}).await {
-            Ok(end) => (outcome(&end, args.limit), Some(end.took), end.stdout),
-            Err(error) => {
-                (Outcome::Failed { why: format!("{error:#}") }, Some(Duration::ZERO), guest.console())
-            }
-        };
-        let passed = outcome == Outcome::Passed;
-        report.add(Tier::Lab, suite, test, outcome, took, &printed)?;
-        if passed {
+        if run_case(&mut guest, suite, case, args.limit, report).await? {
             fresh = Some(guest);
         } else {
             guest.vm.end().await?;
@@ -96,8 +88,40 @@ async fn run_suite(lab: &Lab, suite: &Suite, program: &str, args: &Args, report:
     Ok(())
 }
 
+/// Runs a test, or two halves of one with a reboot between them. Gives whether it passed as a whole.
+async fn run_case(
+    guest: &mut Guest,
+    suite: &Suite,
+    case: &[&str],
+    limit: u64,
+    report: &mut Report,
+) -> Result<bool> {
+    let mut failed = false;
+    for (half, test) in case.iter().enumerate() {
+        if failed {
+            let why = "the half before the reboot did not pass".to_owned();
+            report.add(Tier::Lab, suite, test, Outcome::NotRun { why }, None, "")?;
+            continue;
+        }
+        let rebooted = if half > 0 { guest.vm.reboot().await.map(drop) } else { Ok(()) };
+        let job =
+            job(&[TEST, "--exact", test, "--nocapture", "--test-threads=1"], Duration::from_secs(limit));
+        let ended = match rebooted {
+            Ok(()) => guest.vm.share.run(&job, |_, _| {}).await,
+            Err(error) => Err(error),
+        };
+        let (outcome, took, printed) = match ended {
+            Ok(end) => (outcome(&end, limit), end.took, end.stdout),
+            Err(error) => (Outcome::Failed { why: format!("{error:#}") }, Duration::ZERO, guest.console()),
+        };
+        failed = outcome != Outcome::Passed;
+        report.add(Tier::Lab, suite, test, outcome, Some(took), &printed)?;
+    }
+    Ok(!failed)
+}
+
 /// No VM: the first test of the rest has failed for it, and the others are not tried.
-fn give_up(suite: &Suite, rest: &[String], error: &anyhow::Error, report: &mut Report) -> Result<()> {
+fn give_up(suite: &Suite, rest: &[&str], error: &anyhow::Error, report: &mut Report) -> Result<()> {
     for (index, test) in rest.iter().enumerate() {
         let outcome = if index == 0 {
             Outcome::Failed { why: format!("{error:#}") }

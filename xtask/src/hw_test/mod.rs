@@ -1,13 +1,14 @@
 //! `cargo xtask hw-test`: tests by tier, each test with an outcome of its own.
 //!
 //! A tier is found by the `required-features` of a test target: none (`mock`), `daemon`, `lab` or `card`. `suites`
-//! builds the targets and lists their tests, `on_host` and `in_lab` run them, `outcome` is what is known of each
-//! test in the end. Nothing is skipped in silence: a test that cannot run here says what it would need, and a run
+//! builds the targets and lists their tests, `on_host` and `in_lab` run them, `reboots` says which tests are two halves with a
+//! reboot between them, `outcome` is what is known of each test in the end. Nothing is skipped in silence: a test that cannot run here says what it would need, and a run
 //! of no test at all has failed.
 
 mod in_lab;
 mod on_host;
 mod outcome;
+mod reboots;
 mod suites;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::reboots;
 use crate::{process, workspace};
 
 const BUILD_LIMIT: Duration = Duration::from_mins(30);
@@ -107,7 +108,10 @@ impl Suites {
     pub(crate) fn keep(&mut self, filter: &str) {
         for suite in &mut self.suites {
             let name = suite.name();
-            suite.tests.retain(|test| format!("{name}::{test}").contains(filter));
+            let named = |test: &str| format!("{name}::{test}").contains(filter);
+            suite
+                .tests
+                .retain(|test| named(test) || reboots::other_half(test).is_some_and(|half| named(&half)));
         }
         self.suites.retain(|suite| !suite.tests.is_empty());
     }

@@ -10,12 +10,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::build::Lab;
-use super::job::Share;
+use super::job::{Job, Share};
 use crate::progress::Part;
 use crate::{process, workspace};
 
 /// A boot takes 20 s alone on two cores, and longer beside a compiler.
 const BOOT_LIMIT: Duration = Duration::from_mins(4);
+
+/// What the agent puts into the shared folder when it begins to take jobs.
+const READY: &str = "ready";
 
 /// A pretend card in every VM.
 #[derive(Debug, Clone, Copy)]
@@ -70,28 +73,29 @@ impl Vm {
         let pid = child.id().context("qemu ended at once")?;
         let mut booting = KillOnDrop(Pid::from_raw(pid.cast_signed()));
 
-        let since = Instant::now();
-        let console = directory.join("console.log");
-        while !share.join("ready").exists() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if let Some(status) = child.try_wait()? {
-                bail!(
-                    "the VM ended while booting ({status}):{}",
-                    end_of(&[directory.join("qemu.log"), console])
-                );
-            }
-            if since.elapsed() > BOOT_LIMIT {
-                bail!(
-                    "the VM did not boot within {BOOT_LIMIT:?}; its console ends with:{}",
-                    end_of(&[console])
-                );
-            }
-            part.at(&console_line(&console));
-        }
+        ready(&mut child, directory, &part).await?;
         part.end();
         booting.0 = None;
         let child = (life == Life::Ours).then_some(child);
         Ok(Self { share: Share::new(share, pid), child })
+    }
+
+    /// Reboots it, with whatever was written to its disk. Gives how long that took, from the request to the agent's word.
+    pub(crate) async fn reboot(&mut self) -> Result<Duration> {
+        let child = self.child.as_mut().context("a VM that is not ours is not rebooted")?;
+        let directory = self.share.directory().parent().context("a VM without a directory")?.to_owned();
+        let since = Instant::now();
+        let part = Part::begin("rebooting the VM");
+        fs::remove_file(self.share.directory().join(READY)).context("the VM to be rebooted is not up")?;
+        self.share.begin(&Job {
+            argv: ["systemctl", "reboot"].map(str::to_owned).to_vec(),
+            env: Vec::new(),
+            limit: BOOT_LIMIT,
+            merge: true,
+        })?;
+        ready(child, &directory, &part).await?;
+        part.end();
+        Ok(since.elapsed())
     }
 
     /// Ends it.
@@ -101,6 +105,23 @@ impl Vm {
         }
         Ok(())
     }
+}
+
+/// Waits until the agent in the guest says that it is up.
+async fn ready(child: &mut Child, directory: &Path, part: &Part) -> Result<()> {
+    let since = Instant::now();
+    let console = directory.join("console.log");
+    while !directory.join("share").join(READY).exists() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if let Some(status) = child.try_wait()? {
+            bail!("the VM ended while booting ({status}):{}", end_of(&[directory.join("qemu.log"), console]));
+        }
+        if since.elapsed() > BOOT_LIMIT {
+            bail!("the VM did not boot within {BOOT_LIMIT:?}; its console ends with:{}", end_of(&[console]));
+        }
+        part.at(&console_line(&console));
+    }
+    Ok(())
 }
 
 /// A VM that is not to outlive an interrupted or failed boot.

@@ -2,10 +2,12 @@
 
 use super::{Result, Session};
 use crate::args::Setup;
+use crate::arrival::await_cards;
 use crate::error::Error;
 use crate::host::Access;
 use crate::report::{Outcome, Report as _};
 use crate::setup::{Leave, setup};
+use crate::until::Until;
 
 /// There is more to do, after a firmware reset or a reboot.
 const RESET_NEEDED: u8 = 10;
@@ -15,9 +17,17 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let file = options.wanted.host_file(session.is_simulated()).map_err(Error::from)?;
     let access = Access::of(&file, &session.common.ovsdb);
     let lock = session.lock()?;
-    let host = session.host(&access)?;
+    let until = options.until.reaching(session.drawer().open()?.as_ref());
+    let mut host = session.host(&access)?;
+    if until < Until::Domains {
+        host = host.without_domains();
+    }
     session.listen_for_signals();
-    let leave = Leave { forced: options.force.iter().copied().collect(), firmware: options.firmware };
+    if options.until < Until::Domains {
+        // At boot: drivers may still be looking for their cards.
+        await_cards(&host, &file).await;
+    }
+    let leave = Leave { forced: options.force.iter().copied().collect(), firmware: options.firmware, until };
     let done = setup(&session.run(&host, &lock), &file, &access, &leave).await?;
     let word = if !done.waits_for.is_empty() {
         for card in &done.waits_for {

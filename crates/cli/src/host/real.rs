@@ -15,6 +15,7 @@ use super::Host;
 use super::service::Systemd;
 use crate::config::{HostFile, Libvirt};
 use crate::error::Error;
+use crate::naming::System;
 
 /// What has to be known of a host before it can be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +72,7 @@ pub fn real(access: &Access) -> Result<Host, Error> {
         pci,
         links: Arc::new(vdpa_hw::RtnlLinks::new("/")),
         eswitch,
+        naming: Arc::new(System::new("/")),
         vswitch: Arc::new(Ovsdb::new(&access.ovsdb)),
         datapath: Arc::new(vdpa_ovs::Vswitchd::default()),
         tc: Arc::new(vdpa_tc::Kernel),

@@ -16,6 +16,7 @@ use vdpa_ovs::mock::{Hooks, MockDatapath, MockVswitch, Snapshot};
 use vdpa_vm::mock::MockDomains;
 
 use super::kept::Kept;
+use super::naming::SimulatedNaming;
 use super::simulated_files::SimulatedFiles;
 use super::{Host, OvsService};
 use crate::error::Error;
@@ -179,6 +180,7 @@ impl SimulatedHost {
             firmware: Arc::new(Layered::new(Arc::new(in_kernel), machine.clone())),
             links: machine.clone(),
             eswitch: machine.clone(),
+            naming: Arc::new(SimulatedNaming(machine.clone())),
             vswitch: self.vswitch.clone(),
             datapath: Arc::new(self.datapath()),
             tc: machine.clone(),

@@ -17,6 +17,7 @@ use vdpa_cli::receipt::Drawer;
 use vdpa_cli::report::Report;
 use vdpa_cli::setup::{Done, Leave};
 use vdpa_cli::step::Step;
+use vdpa_cli::until::Until;
 use vdpa_cli::{Error, config, setup, teardown};
 use vdpa_hw::PciAddress;
 use vdpa_hw::mock::{NetdevRole, Profile, kernel};
@@ -38,6 +39,8 @@ pub(crate) struct Bench {
     /// Whether `setup` may write firmware.
     pub(crate) firmware: bool,
     pub(crate) stop: Stop,
+    /// How far a `setup` goes.
+    pub(crate) until: Until,
     /// What the user was told.
     pub(crate) told: Told,
     directory: tempfile::TempDir,
@@ -59,8 +62,15 @@ impl Bench {
     }
 
     fn of(host: SimulatedHost, directory: tempfile::TempDir) -> Self {
-        let (forced, firmware) = (BTreeSet::new(), false);
-        Self { host, forced, firmware, stop: Stop::default(), told: Told::default(), directory }
+        Self {
+            host,
+            forced: BTreeSet::new(),
+            firmware: false,
+            stop: Stop::default(),
+            until: Until::default(),
+            told: Told::default(),
+            directory,
+        }
     }
 
     /// Overrides a guard.
@@ -95,7 +105,8 @@ impl Bench {
         replace(&mut host);
         let lock = Lock::take(self.path())?;
         let run = Run { host: &host, lock: &lock, report: &self.told, stop: &self.stop };
-        let leave = Leave { forced: self.forced.clone(), firmware: self.firmware };
+        let until = self.until.reaching(Drawer::new(self.path()).open()?.as_ref());
+        let leave = Leave { forced: self.forced.clone(), firmware: self.firmware, until };
         setup::setup(&run, &file, &Access::of(&file, Path::new("/simulated/db.sock")), &leave).await
     }
 

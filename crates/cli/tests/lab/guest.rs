@@ -63,7 +63,7 @@ impl Guest {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments);
-        if arguments[0] == "setup" && !arguments.contains(&"--pci") {
+        if arguments[0] == "setup" && !arguments.contains(&"--pci") && !arguments.contains(&"--config") {
             command.args(["--config", HOST_FILE]);
         }
         command
@@ -89,6 +89,12 @@ impl Guest {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{program} {}: {text}{said}", arguments.join(" "));
         text
+    }
+
+    /// Runs a program that must fail.
+    pub(crate) fn refuses(&self, program: &str, arguments: &[&str]) {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{program} {}", arguments.join(" "));
     }
 
     /// The network device of a PF that is no representor of a VF.

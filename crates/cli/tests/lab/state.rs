@@ -20,7 +20,7 @@ impl State {
         add("devlink ports", guest.run("devlink", &["-j", "port", "show"]));
         add("devlink parameters", guest.run("devlink", &["-j", "dev", "param", "show"]));
         add("links", links(guest));
-        add("addresses and routes", guest.run("ip", &["route", "show", "table", "all"]));
+        add("addresses and routes", routes(guest));
         add("qdiscs", qdiscs(guest));
         add("OVSDB", ovsdb(guest));
         // The netlink family is not there before its module is.
@@ -30,10 +30,25 @@ impl State {
         add("units", guest.run("systemctl", &["list-units", "--all", "--plain", "--no-legend", "vdpa-*"]));
         add(
             "files of ours",
-            guest.run(
+            sorted(&guest.run(
                 "find",
-                &["/run", "/tmp", "-path", "*vdpa*", "-not", "-name", "lock", "-not", "-path", "/run/vdpa"],
-            ),
+                &[
+                    "/run",
+                    "/tmp",
+                    "-path",
+                    "*vdpa*",
+                    "-not",
+                    "-name",
+                    "lock",
+                    "-not",
+                    "-path",
+                    "/run/vdpa",
+                    // systemd's own, one for each start of a unit.
+                    "-not",
+                    "-path",
+                    "/tmp/systemd-private-*",
+                ],
+            )),
         );
         for card in [VFS_8, VFS_64] {
             let pf = Guest::pf(card);
@@ -61,6 +76,18 @@ impl State {
             .collect();
         assert!(differ.is_empty(), "not as it was:\n{}", differ.join("\n"));
     }
+}
+
+/// Routes, without those that the kernel makes by itself some time after a link has come up (RFC 4862).
+fn routes(guest: &Guest) -> String {
+    let text = guest.run("ip", &["route", "show", "table", "all"]);
+    text.lines().filter(|line| !line.contains("fe80::")).collect::<Vec<_>>().join("\n")
+}
+
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 /// Every network device with all its attributes but its index and counters, by name.

@@ -158,7 +158,7 @@ async fn what_does_not_work_is_red_and_what_is_not_offloaded_is_yellow() {
     let tones = |svg: &str, tone: &str| svg.matches(&format!("<g class=\"{tone}\">")).count() - 1;
     assert_eq!((tones(&before, "bad"), tones(&before, "slow")), (0, 0), "{before}");
     bench.host.machine.meddle(|state| {
-        let port = state.netdevs.values_mut().find(|netdev| netdev.name.as_str() == "enp67s0f0_1").unwrap();
+        let port = state.netdevs.values_mut().find(|netdev| netdev.name.as_str() == "p67s0f0v1").unwrap();
         port.tc_offload = Some(false);
     });
     let after = seen(&bench).await;

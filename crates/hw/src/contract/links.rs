@@ -19,7 +19,12 @@ pub async fn the_uplink_belongs_to_the_pf(pci: &dyn Pci, links: &dyn Links, subj
     let listed = works(links.links().await, "list the links");
     assert!(listed.contains(&uplink), "{uplink:?} is in {listed:?}");
     assert!(listed.is_sorted_by_key(|link| link.index), "the list is in order");
-    assert_eq!(works(links.settled(&[uplink.index], subject.limit).await, "settle"), [uplink]);
+    let settled = works(links.settled(&[uplink.index], subject.limit).await, "settle");
+    assert_eq!(settled, std::slice::from_ref(&uplink));
+    assert_eq!(works(links.named(&uplink.name, subject.limit).await, "find it by its name"), uplink);
+    let nobody = "nobody0".parse().unwrap_or_else(|_| unreachable!("a name"));
+    let late = links.named(&nobody, Duration::from_millis(20)).await;
+    assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     let missing = IfIndex(0x7fff_fff0);
     let results = [
         links.settled(&[missing], subject.limit).await.map(drop),

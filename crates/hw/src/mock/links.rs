@@ -11,7 +11,7 @@ use super::pci::refused;
 use super::{EswitchMode, Netdev, NetdevRole, SimRole, State};
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
-use crate::nouns::{IfIndex, PciAddress, Vf, VfIndex};
+use crate::nouns::{IfIndex, NetdevName, PciAddress, Vf, VfIndex};
 
 #[async_trait]
 impl Links for Machine {
@@ -83,6 +83,18 @@ impl Links for Machine {
                 Some((_, netdev)) => format!("{}, which udev has not named yet", netdev.name),
                 None => "none".to_owned(),
             }),
+        })
+    }
+
+    async fn named(&self, name: &NetdevName, limit: Duration) -> Result<Link> {
+        let find = |state: &State| {
+            let (index, netdev) = state.netdevs.iter().find(|(_, netdev)| netdev.name == *name)?;
+            netdev.udev_name.is_none().then(|| shown(state, *index, netdev))
+        };
+        self.wait(limit, find).await.ok_or_else(|| Error::Timeout {
+            awaited: format!("network device {name}"),
+            limit,
+            seen: "none".to_owned(),
         })
     }
 

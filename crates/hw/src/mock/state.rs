@@ -47,6 +47,9 @@ pub struct State {
     /// What each port has had of the host's CPU.
     #[serde(default)]
     pub cpu_hits: BTreeMap<IfIndex, CpuHits>,
+    /// The names that udev's rules give representors, by PF and in the order of the VFs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub representor_names: BTreeMap<PciAddress, Vec<NetdevName>>,
     /// What is on its way, and when it comes.
     pub agenda: Vec<(u64, Coming)>,
     /// How many operations it was asked for.

@@ -34,6 +34,26 @@ impl PciAddress {
         Self { function: 0, ..self }
     }
 
+    /// The domain.
+    pub const fn domain(self) -> u16 {
+        self.domain
+    }
+
+    /// The bus in its domain.
+    pub const fn bus(self) -> u8 {
+        self.bus
+    }
+
+    /// The device on its bus, 31 at most.
+    pub const fn device(self) -> u8 {
+        self.device
+    }
+
+    /// The function of its device, 7 at most.
+    pub const fn function(self) -> u8 {
+        self.function
+    }
+
     /// The function `offset` routing ids further on, as the SR-IOV capability counts its VFs.
     ///
     /// `None` where that runs past the last bus of the domain. Source: PCI Express Base 4.0, 9.3.3.9.

@@ -42,12 +42,13 @@ use self::parent::Parents;
 use self::record::Record;
 use self::socket::Rtnl;
 use self::udev::Udev;
+use self::wait::Sought;
 use self::wire::{
     IFF_UP, Message, RTM_GETADDR, RTM_GETLINK, RTM_GETQDISC, RTM_GETROUTE, RTM_SETLINK, UNSPEC, malformed,
 };
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
-use crate::nouns::{IfIndex, PciAddress, VfIndex};
+use crate::nouns::{IfIndex, NetdevName, PciAddress, VfIndex};
 
 /// The network devices of the network namespace that this process runs in.
 ///
@@ -211,7 +212,11 @@ impl Links for RtnlLinks {
     }
 
     async fn netdev_of(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
-        self.await_netdev(parent, limit).await
+        self.await_netdev(Sought::Parent(parent), limit).await
+    }
+
+    async fn named(&self, name: &NetdevName, limit: Duration) -> Result<Link> {
+        self.await_netdev(Sought::Name(name), limit).await
     }
 
     async fn settled(&self, links: &[IfIndex], limit: Duration) -> Result<Vec<Link>> {

@@ -12,6 +12,7 @@
 //! looked at once more before it is returned, because a mode switch may have replaced it meanwhile.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
@@ -23,26 +24,35 @@ use super::socket::News;
 use super::udev::Change;
 use crate::error::{Error, Result};
 use crate::link::Link;
-use crate::nouns::{IfIndex, PciAddress};
+use crate::nouns::{IfIndex, NetdevName, PciAddress};
+
+/// Which network device is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sought<'a> {
+    /// A PCI function's own.
+    Parent(PciAddress),
+    /// The one of this name.
+    Name(&'a NetdevName),
+}
 
 impl RtnlLinks {
-    /// See [`Links::netdev_of`](crate::Links::netdev_of).
-    pub(super) async fn await_netdev(&self, parent: PciAddress, limit: Duration) -> Result<Link> {
+    /// See [`Links::netdev_of`](crate::Links::netdev_of) and [`Links::named`](crate::Links::named).
+    pub(super) async fn await_netdev(&self, sought: Sought<'_>, limit: Duration) -> Result<Link> {
         let deadline = Instant::now() + limit;
         let mut news = self.rtnl.listen().await?;
         loop {
             let records = self.look().await?;
-            let mut found = own_netdev(&records, parent).map(|link| link.index);
-            let waiting = tracing::debug_span!("rtnetlink.await_netdev", waits_for = "kernel", %parent);
+            let mut found = sought.among(&records).map(|link| link.index);
+            let waiting = tracing::debug_span!("rtnetlink.await_netdev", waits_for = "kernel", %sought);
             while found.is_none() {
                 match timeout_at(deadline, news.recv()).await {
-                    Ok(Ok(News::Link(record))) if is_own(&record.link, parent) => {
+                    Ok(Ok(News::Link(record))) if sought.is(&record.link) => {
                         found = Some(record.link.index);
                     }
                     Ok(Ok(News::Link(_) | News::Gone(_))) => {}
                     Ok(Ok(News::Lost) | Err(RecvError::Lagged(_))) => break,
                     Ok(Err(RecvError::Closed)) => return Err(deaf()),
-                    Err(_) => return Err(self.no_netdev(parent, limit).await),
+                    Err(_) => return Err(self.no_netdev(sought, limit).await),
                 }
             }
             drop(waiting);
@@ -52,7 +62,7 @@ impl RtnlLinks {
                 done => done?,
             }
             let records = self.look().await?;
-            if let Some(link) = own_netdev(&records, parent).filter(|link| link.index == index) {
+            if let Some(link) = sought.among(&records).filter(|link| link.index == index) {
                 return Ok(link.clone());
             }
         }
@@ -108,14 +118,18 @@ impl RtnlLinks {
         missing.map_or(Ok(()), |link| Err(Error::NoLink(*link)))
     }
 
-    async fn no_netdev(&self, parent: PciAddress, limit: Duration) -> Error {
+    async fn no_netdev(&self, sought: Sought<'_>, limit: Duration) -> Error {
         let records = match self.look().await {
             Ok(records) => records,
             Err(error) => return error,
         };
-        let others: Vec<_> = records.iter().filter(|record| record.link.parent == Some(parent)).collect();
+        let near = |record: &&Record| match sought {
+            Sought::Parent(parent) => record.link.parent == Some(parent),
+            Sought::Name(_) => false,
+        };
+        let others: Vec<_> = records.iter().filter(near).collect();
         Error::Timeout {
-            awaited: format!("the network device of {parent}"),
+            awaited: sought.to_string(),
             limit,
             seen: match &others[..] {
                 [] => "none".to_owned(),
@@ -138,18 +152,29 @@ impl RtnlLinks {
     }
 }
 
-/// The function's own network device: the first if it has several (one a port, on some cards).
-fn own_netdev(records: &[Record], parent: PciAddress) -> Option<&Link> {
-    records
-        .iter()
-        .map(|record| &record.link)
-        .filter(|link| is_own(link, parent))
-        .min_by_key(|link| link.index)
+impl Sought<'_> {
+    fn is(self, link: &Link) -> bool {
+        match self {
+            // Since Linux 5.8 representors share the PF as their parent (SR-IOV network operator #75).
+            Self::Parent(parent) => link.parent == Some(parent) && !link.is_representor(),
+            Self::Name(name) => link.name == *name,
+        }
+    }
+
+    /// The first if a function has several (one a port, on some cards).
+    fn among(self, records: &[Record]) -> Option<&Link> {
+        let links = records.iter().map(|record| &record.link);
+        links.filter(|link| self.is(link)).min_by_key(|link| link.index)
+    }
 }
 
-/// Since Linux 5.8 representors share the PF as their parent (SR-IOV network operator #75).
-fn is_own(link: &Link, parent: PciAddress) -> bool {
-    link.parent == Some(parent) && !link.is_representor()
+impl fmt::Display for Sought<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parent(parent) => write!(f, "the network device of {parent}"),
+            Self::Name(name) => write!(f, "network device {name}"),
+        }
+    }
 }
 
 fn names<'a>(records: impl Iterator<Item = &'a Record>) -> String {

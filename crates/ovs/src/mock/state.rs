@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BridgeName, BridgeState, Change, Elsewhere, Error, InterfaceFailure, OWNER, OWNER_TAG, Observation,
-    Owner, PORT_TAG, PortKey, PortName, PortState, Presence, Setting, Settings, Versions,
+    BridgeName, BridgeState, Change, Elsewhere, Error, HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG,
+    InterfaceFailure, OWNER, OWNER_TAG, Observation, Owner, PORT_TAG, PortKey, PortName, PortState, Presence,
+    Settings, Versions,
+    hw_offload::{self, HwOffload},
 };
-
-/// The key of the switch's `other_config` that this crate sets.
-const HW_OFFLOAD: &str = "hw-offload";
 
 /// The whole state, to be kept in a file and taken up again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +19,8 @@ pub struct Snapshot {
     pub bridges: BTreeMap<String, MockBridge>,
     /// The switch's `other_config`.
     pub other_config: BTreeMap<String, String>,
+    /// The switch's `external_ids`.
+    pub external_ids: BTreeMap<String, String>,
     /// Whether ovs-vswitchd has turned hardware offload on. Once on it stays so until a restart, whatever
     /// `other_config` reads (`netdev_set_flow_api_enabled`, lib/netdev-offload.c).
     pub hw_offload_in_force: bool,
@@ -66,11 +67,18 @@ pub struct MockPort {
 impl Snapshot {
     /// Whether `hw-offload` reads as true, as `smap_get_bool` (lib/smap.c) has it.
     pub(super) fn is_hw_offload_configured(&self) -> bool {
-        self.hw_offload().is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.hw_offload().value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    pub(super) fn hw_offload(&self) -> Option<&str> {
-        self.other_config.get(HW_OFFLOAD).map(String::as_str)
+    fn hw_offload(&self) -> HwOffload {
+        HwOffload::read(&self.other_config, &self.external_ids)
+    }
+
+    fn set_hw_offload(&mut self, next: &HwOffload) {
+        self.other_config.remove(hw_offload::KEY);
+        self.other_config.extend(next.value.iter().map(|value| (hw_offload::KEY.to_owned(), value.clone())));
+        self.external_ids.retain(|key, _| key != HW_OFFLOAD_TAG && key != HW_OFFLOAD_BEFORE_TAG);
+        self.external_ids.extend(next.tags().into_iter().map(|(key, value)| (key.to_owned(), value)));
     }
 
     /// The database after a change, or why it is refused.
@@ -111,10 +119,9 @@ impl Snapshot {
         for (key, name) in change.wanted() {
             next.add(bridge, key, name, replaced.remove(key).unwrap_or_default())?;
         }
-        match &change.hw_offload {
-            Setting::AsIs => {}
-            Setting::Set(value) => drop(next.other_config.insert(HW_OFFLOAD.to_owned(), value.clone())),
-            Setting::Unset => drop(next.other_config.remove(HW_OFFLOAD)),
+        let (now, wanted) = (self.hw_offload(), self.hw_offload().with(&change.hw_offload));
+        if wanted != now {
+            next.set_hw_offload(&wanted);
         }
         Ok(next)
     }
@@ -176,16 +183,23 @@ impl Snapshot {
                 elsewhere.insert(port.clone(), Elsewhere { bridge: bridge.clone(), key: row.key() });
             }
         }
+        let others = self.bridges.iter().filter(|(bridge, _)| *bridge != name.as_str());
+        let ours = others.filter(|(_, state)| {
+            is_ours(&state.external_ids) || state.ports.values().any(|port| port.key().is_some())
+        });
+        let hw_offload = self.hw_offload();
         Observation {
             bridge: self.bridges.get(name.as_str()).map(MockBridge::state),
             elsewhere,
-            hw_offload: self.hw_offload().map(str::to_owned),
             other_config: self
                 .other_config
                 .iter()
-                .filter(|(key, _)| *key != HW_OFFLOAD)
+                .filter(|(key, _)| *key != hw_offload::KEY)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
+            hw_offload: hw_offload.value,
+            hw_offload_before: hw_offload.before,
+            ours_elsewhere: ours.filter_map(|(bridge, _)| bridge.parse().ok()).collect(),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
             cur_cfg: self.cur_cfg,

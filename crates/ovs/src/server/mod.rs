@@ -48,7 +48,6 @@ pub const PORT_TAG: &str = "vdpa-port";
 pub const OWNER: &str = "vdpa";
 
 const DATABASE: &str = "Open_vSwitch";
-const HW_OFFLOAD: &str = "hw-offload";
 
 /// How often a change is planned anew because another writer came between. One of two writers that collide
 /// always gets through, so more than a few mean that somebody writes without pause.

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    BridgeName, Change, Error, PortKey, PortName, Presence, Setting, Settings,
+    BridgeName, Change, Error, HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG, PortKey, PortName, Presence, Settings,
+    hw_offload::{self, HwOffload},
     ovsdb::{Condition, Mutation, Mutator, NamedUuid, Row, Transaction, Uuid, Value},
     server::{
-        DATABASE, HW_OFFLOAD, OWNER, OWNER_TAG, PORT_TAG,
+        DATABASE, OWNER, OWNER_TAG, PORT_TAG,
         view::{BridgeRow, InterfaceRow, PortRow, View},
     },
 };
@@ -48,18 +49,20 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
     let edits = edits(view, bridge, change)?;
     let create = bridge.is_none() && change.presence == Presence::Present;
     let delete = bridge.filter(|_| change.presence == Presence::Absent);
-    let now = view.other_config.get(HW_OFFLOAD).map(String::as_str);
-    let hw_offload = change.hw_offload != Setting::AsIs && change.hw_offload.over(now) != now;
+    let now = view.hw_offload();
+    let hw_offload = Some(now.with(&change.hw_offload)).filter(|next| *next != now);
 
     let mut txn = Transaction::new(DATABASE);
     let touched = !edits.remove.is_empty() || !edits.insert.is_empty();
-    if !(create || delete.is_some() || touched || hw_offload) {
+    if !(create || delete.is_some() || touched || hw_offload.is_some()) {
         return Ok(Plan { txn, verifies: 0, next_cfg: 0, inserts: vec![], kept: edits.kept, ports: 0 });
     }
 
-    if hw_offload {
-        let row = Row::new().with("other_config", &view.other_config);
-        txn.verify("Open_vSwitch", vec![Condition::equal("_uuid", view.root)], vec!["other_config"], row);
+    if hw_offload.is_some() {
+        let row =
+            Row::new().with("other_config", &view.other_config).with("external_ids", &view.external_ids);
+        let columns = vec!["other_config", "external_ids"];
+        txn.verify("Open_vSwitch", vec![Condition::equal("_uuid", view.root)], columns, row);
     }
     if let Some(bridge) = bridge.filter(|_| touched || delete.is_some()) {
         verify_bridge(&mut txn, bridge, &edits.remove);
@@ -98,17 +101,8 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
         }
         txn.mutate("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], mutations);
     }
-    if hw_offload {
-        // An insert into a map changes no key that is there, hence the delete before it.
-        of_root.push(Mutation::new(
-            "other_config",
-            Mutator::Delete,
-            [HW_OFFLOAD].into_iter().collect::<Value>(),
-        ));
-        if let Some(value) = change.hw_offload.over(now) {
-            let pair = [(HW_OFFLOAD, value)].into_iter().collect::<Value>();
-            of_root.push(Mutation::new("other_config", Mutator::Insert, pair));
-        }
+    if let Some(next) = &hw_offload {
+        of_root.extend(set_hw_offload(next));
     }
     of_root.push(Mutation::new("next_cfg", Mutator::Add, 1));
     txn.mutate("Open_vSwitch", root(), of_root);
@@ -196,6 +190,25 @@ fn holders(view: &View) -> HashMap<&str, (&BridgeRow, &PortRow)> {
 fn elsewhere(name: &PortName, holder: &BridgeRow, port: &PortRow) -> Error {
     let key = port.ours().map(|ours| ours.key);
     Error::PortElsewhere { port: name.clone(), bridge: holder.name.clone(), key }
+}
+
+/// The setting and whose it is. An insert into a map changes no key that is there, hence the deletes before it.
+fn set_hw_offload(next: &HwOffload) -> Vec<Mutation> {
+    let keys = |keys: &[&'static str]| keys.iter().copied().collect::<Value>();
+    let mut mutations = vec![
+        Mutation::new("other_config", Mutator::Delete, keys(&[hw_offload::KEY])),
+        Mutation::new("external_ids", Mutator::Delete, keys(&[HW_OFFLOAD_TAG, HW_OFFLOAD_BEFORE_TAG])),
+    ];
+    if let Some(value) = &next.value {
+        let pair = [(hw_offload::KEY, value.as_str())].into_iter().collect::<Value>();
+        mutations.push(Mutation::new("other_config", Mutator::Insert, pair));
+    }
+    let tags = next.tags();
+    if !tags.is_empty() {
+        let pairs = tags.iter().map(|(key, value)| (*key, value.as_str())).collect::<Value>();
+        mutations.push(Mutation::new("external_ids", Mutator::Insert, pairs));
+    }
+    mutations
 }
 
 /// The bridge's ports and owner, and the tags of the ports that go.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Settings,
     Versions,
+    hw_offload::{self, HwOffload},
     ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
-    server::{DATABASE, HW_OFFLOAD, OWNER, OWNER_TAG, PORT_TAG},
+    server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG},
 };
 
 /// What is read of the tables, parsed and joined.
@@ -14,6 +15,7 @@ use crate::{
 pub(super) struct View {
     pub(super) root: Uuid,
     pub(super) other_config: BTreeMap<String, String>,
+    pub(super) external_ids: BTreeMap<String, String>,
     pub(super) next_cfg: i64,
     pub(super) cur_cfg: i64,
     versions: Versions,
@@ -113,6 +115,7 @@ impl View {
             &[
                 "_uuid",
                 "other_config",
+                "external_ids",
                 "next_cfg",
                 "cur_cfg",
                 "ovs_version",
@@ -156,6 +159,7 @@ impl View {
         Ok(Self {
             root: root.uuid("_uuid")?,
             other_config: root.text_map("other_config")?,
+            external_ids: root.text_map("external_ids")?,
             next_cfg: root.integer("next_cfg")?,
             cur_cfg: root.integer("cur_cfg")?,
             versions: Versions {
@@ -172,17 +176,25 @@ impl View {
         self.bridges.iter().find(|bridge| bridge.name == name.as_str())
     }
 
+    pub(super) fn hw_offload(&self) -> HwOffload {
+        HwOffload::read(&self.other_config, &self.external_ids)
+    }
+
     /// The view as callers know it.
     pub(super) fn observation(&self, name: &BridgeName) -> Observation {
-        let others = self.bridges.iter().filter(|bridge| bridge.name != name.as_str());
-        let elsewhere = others.flat_map(|bridge| {
+        let others = || self.bridges.iter().filter(|bridge| bridge.name != name.as_str());
+        let elsewhere = others().flat_map(|bridge| {
             bridge.netdevs().map(|(netdev, key)| (netdev, Elsewhere { bridge: bridge.name.clone(), key }))
         });
+        let ours = others().filter(|bridge| bridge.is_ours() || bridge.our_ports().next().is_some());
+        let hw_offload = self.hw_offload();
         Observation {
             bridge: self.bridge(name).map(BridgeRow::state),
             elsewhere: elsewhere.collect(),
-            hw_offload: self.other_config.get(HW_OFFLOAD).cloned(),
             other_config: foreign(&self.other_config),
+            hw_offload: hw_offload.value,
+            hw_offload_before: hw_offload.before,
+            ours_elsewhere: ours.filter_map(|bridge| bridge.name.parse().ok()).collect(),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
             cur_cfg: self.cur_cfg,
@@ -292,7 +304,7 @@ impl InterfaceRow {
 fn foreign(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     config
         .iter()
-        .filter(|(key, _)| *key != HW_OFFLOAD)
+        .filter(|(key, _)| *key != hw_offload::KEY)
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

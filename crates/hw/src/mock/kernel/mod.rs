@@ -14,7 +14,9 @@ use super::{Coming, State};
 
 pub use eswitch::set_eswitch_mode;
 pub use firmware::{reset_firmware, reset_settings, set_settings};
-pub use netdev::{remove_ingress_qdisc, set_ovs_ports, set_tc_offload, set_up, set_vf};
+pub use netdev::{
+    remove_ingress_qdisc, set_ovs_ports, set_representor_names, set_tc_offload, set_up, set_vf,
+};
 pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
 pub use traffic::forward;
 

@@ -5,7 +5,7 @@ use vdpa_netlink::Errno;
 use super::Outcome;
 use crate::link::VfChange;
 use crate::mock::{EswitchMode, Forwarder, Netdev, NetdevRole, SimPf, SimRole, State};
-use crate::nouns::{IfIndex, MacAddress, NetdevName, Vf};
+use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, Vf};
 
 /// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast, and in
 /// switchdev mode trust and spoof checking (`esw/legacy.c`), after it has set the MAC.
@@ -87,7 +87,20 @@ pub(super) fn representor(state: &State, vf: Vf) -> Netdev {
         tc_offload: Some(false),
         ..plain(&format!("{base}_{}", vf.index), random_mac(vf))
     };
-    renamed_by_udev(netdev)
+    let ruled = state.representor_names.get(&vf.pf).and_then(|names| names.get(usize::from(vf.index.get())));
+    let netdev = renamed_by_udev(netdev);
+    Netdev { udev_name: ruled.cloned().or(netdev.udev_name), ..netdev }
+}
+
+/// What udev's rules say of the representors of a PF: it counts for those that come (`ACTION!="add"` leaves the others
+/// as they are).
+pub fn set_representor_names(state: &mut State, pf: PciAddress, names: Vec<NetdevName>) -> Outcome {
+    if names.is_empty() {
+        state.representor_names.remove(&pf);
+    } else {
+        state.representor_names.insert(pf, names);
+    }
+    Ok(())
 }
 
 pub(super) fn plain(name: &str, mac: MacAddress) -> Netdev {
