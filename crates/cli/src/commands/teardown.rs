@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, options: &Teardown) -> Result {
         Some(receipt) => receipt,
         None => unwritten(session, &host, access).await?,
     };
-    if receipt.stages.is_empty() {
+    if receipt.stages.iter().all(Vec::is_empty) {
         session.output.line("nothing was set up here: there is no receipt");
         return Ok(Outcome::done("teardown", "unchanged", &[]));
     }
