@@ -11,7 +11,7 @@
 //! more than it is to reach has been set up already, it sees to all of that: nothing is taken back for being beyond it.
 
 use async_trait::async_trait;
-use vdpa_vm::{DomainName, Domains, Status, View};
+use vdpa_vm::{DomainName, Domains, Status, Versions, View};
 
 use crate::config::{Datapath, HostFile, VfSpec};
 use crate::receipt::Receipt;
@@ -113,6 +113,10 @@ impl Domains for NotYet {
     }
 
     async fn define(&self, _: &str) -> vdpa_vm::Result<()> {
+        Err(Self::error())
+    }
+
+    async fn versions(&self) -> vdpa_vm::Result<Versions> {
         Err(Self::error())
     }
 }
