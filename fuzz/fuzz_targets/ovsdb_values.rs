@@ -39,7 +39,7 @@ fn round<T: Column + std::fmt::Debug>(bytes: &[u8]) {
 fuzz_target!(|bytes: &[u8]| {
     // What serde takes, ours takes and takes for the same; and it passes over all JSON there is.
     if serde_json::from_slice::<serde_json::Value>(bytes).is_ok() {
-        all(bytes, Cursor::skip).expect("sound JSON can be passed over");
+        all(bytes, |cursor| cursor.skip()).expect("sound JSON can be passed over");
     }
     let ours = all(bytes, Value::read);
     if let (Some(ours), Ok(serde)) = (&ours, serde_json::from_slice::<Value>(bytes)) {
@@ -64,10 +64,11 @@ fuzz_target!(|bytes: &[u8]| {
     table.update(&mut Cursor::new(first.as_bytes()), &mut *record).expect("a sound update");
     let before = table.clone();
     let mut record = table.recorder();
-    let applied = table.update(&mut Cursor::new(bytes), &mut *record).is_ok();
+    // Whether it can be applied or not, what it did is recorded.
+    let _ = table.update(&mut Cursor::new(bytes), &mut *record);
     let mut difference = table.recorder();
     table.since(&before, &mut *difference);
-    assert_eq!(difference.is_empty(), record.is_empty() || applied && difference.is_empty());
+    assert!(difference.is_empty() || !record.is_empty(), "a change was not recorded");
     record.revert(&mut table);
     let mut rest = table.recorder();
     table.since(&before, &mut *rest);

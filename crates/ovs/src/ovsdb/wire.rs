@@ -142,6 +142,12 @@ mod tests {
         assert_eq!(read("1.5").atom().unwrap().as_real(), Some(1.5));
     }
 
+    /// One that is off in its last digit would never pass a verify of what was read.
+    #[test]
+    fn a_real_is_read_to_its_last_digit() {
+        assert_eq!(read("-317e33").atom().unwrap().as_real(), "-317e33".parse().ok());
+    }
+
     #[test]
     fn what_is_no_value_is_refused() {
         let too_long = format!(r#"["uuid","{UUID}",1]"#);
