@@ -260,7 +260,7 @@ mod tests {
         let text: Vec<String> = matches.iter().map(Match::to_string).collect();
         assert_eq!(
             text,
-            ["dst_mac e4:11:c6:d3:45:f2", "eth_type ipv4", "dst_ip 10.0.0.0/8", "ct_state +est+trk"]
+            ["dst_mac e4:11:c6:d3:45:f2", "eth_type ipv4", "dst_ip 10.0.0.0/8", "ct_state +trk+est"]
         );
         assert_eq!(unread, [84]);
     }
@@ -277,7 +277,7 @@ mod tests {
             (Key::DstIp, "fe80::1"),
             (Key::IpFlags, "nofrag"),
             (Key::IpFlags, "frag/nofirstfrag"),
-            (Key::CtState, "+est-new+trk"),
+            (Key::CtState, "+trk-new+est"),
             (Key::CtLabel, "00000000000000000000000000000001/0000000000000000000000000000000f"),
         ] {
             let parsed = Match::parse(key, text).unwrap_or_else(|| panic!("{key} {text}"));

@@ -8,7 +8,7 @@
 //!                        bundle (a .tar.gz for a support case)
 //! ```
 //!
-//! Whatever is looked at is looked at once, by [`collect`], and becomes [`Evidence`]: the files that were read, to
+//! Whatever is looked at is looked at once, by [`collect()`], and becomes [`Evidence`]: the files that were read, to
 //! the letter, and what the kernel and the daemons answered. Each check is a pure function of it. So a bundle says
 //! on another machine what the host itself would say, and a test is a piece of evidence.
 //!

@@ -32,7 +32,7 @@ const IP_PROTOS: [(u8, &str); 5] = [(1, "icmp"), (6, "tcp"), (17, "udp"), (58, "
 const CT_STATES: [(u16, &str); 6] =
     [(1, "new"), (2, "est"), (4, "rel"), (8, "trk"), (16, "inv"), (32, "rpl")];
 /// In the order in which tc writes them.
-const CT_ORDER: [&str; 6] = ["est", "new", "rel", "trk", "inv", "rpl"];
+const CT_ORDER: [&str; 6] = ["trk", "new", "est", "rel", "inv", "rpl"];
 /// `TCA_FLOWER_KEY_FLAGS_*`.
 const IP_FLAGS: [(u32, &str); 2] = [(1, "frag"), (2, "firstfrag")];
 
