@@ -1,20 +1,15 @@
 //! The real udev and `NetworkManager`.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use async_trait::async_trait;
-use tokio::process::Command;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use vdpa_hw::PciAddress;
 
 use super::{Naming, Told, files};
 use crate::error::Error;
 use crate::owned::{Content, Owned};
-
-/// Both answer in milliseconds; udev after what it is at, which on a busy emulated machine takes seconds.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// udev and `NetworkManager` of the host whose files are below a directory.
 #[derive(Debug)]
@@ -28,23 +23,38 @@ impl System {
         Self { root: root.into() }
     }
 
-    /// Has those that run read their files.
-    async fn reload(&self) -> Result<(), Error> {
-        // Its socket exists from boot on. Left alone, udev looks for new rules only every three seconds.
-        if self.root.join("run/udev/control").exists() {
-            run("udevadm", &["control", "--reload"]).await?;
-        }
-        if self.runs_network_manager() {
-            run("nmcli", &["general", "reload", "conf"]).await?;
+    /// Has those that run read their files: both do on SIGHUP (systemd-udevd.service(8), NetworkManager(8)), which takes
+    /// no program to send. Left alone, udev looks for new rules only every three seconds, and `NetworkManager` never.
+    fn reload(&self) -> Result<(), Error> {
+        for name in ["systemd-udevd", "udevd", "NetworkManager"] {
+            for daemon in daemons(&self.root.join("proc"), name) {
+                hang_up(daemon)
+                    .map_err(|error| Error::Untold(format!("SIGHUP to {name}, PID {daemon}: {error}")))?;
+            }
         }
         Ok(())
     }
+}
 
-    /// Without asking D-Bus, which is not there yet early in a boot.
-    fn runs_network_manager(&self) -> bool {
-        let processes = fs::read_dir(self.root.join("proc")).into_iter().flatten().flatten();
-        let name = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
-        processes.filter_map(name).any(|name| name.trim_end() == "NetworkManager")
+/// Processes of a name that init started, in a directory like /proc. udev's workers are not among them.
+fn daemons(proc: &Path, name: &str) -> Vec<i32> {
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    // proc_pid_stat(5): `PID (NAME) STATE PARENT …`.
+    let of_init = |pid: &i32| {
+        let stat = fs::read_to_string(proc.join(format!("{pid}/stat"))).unwrap_or_default();
+        let after = stat.strip_prefix(&format!("{pid} ({name}) "));
+        after.and_then(|rest| rest.split(' ').nth(1)).is_some_and(|parent| parent == "1")
+    };
+    pids.filter(of_init).collect()
+}
+
+/// One that has ended since has nothing to read.
+fn hang_up(pid: i32) -> io::Result<()> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
+    match pidfd_open(pid, PidfdFlags::empty()).and_then(|process| pidfd_send_signal(process, Signal::HUP)) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -68,7 +78,7 @@ impl Naming for System {
             Some(_) => files.iter().try_for_each(Owned::put)?,
             None => files.iter().try_for_each(Owned::remove)?,
         }
-        self.reload().await
+        self.reload()
     }
 }
 
@@ -76,18 +86,6 @@ impl Naming for System {
 fn named(rules: &Content) -> u16 {
     let Content::Text(text) = rules else { return 0 };
     u16::try_from(text.matches(" NAME=").count()).unwrap_or(u16::MAX)
-}
-
-async fn run(program: &str, arguments: &[&str]) -> Result<(), Error> {
-    let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null()).kill_on_drop(true);
-    let said = match tokio::time::timeout(LIMIT, command.output()).await {
-        Err(_) => format!("no answer within {} s", LIMIT.as_secs()),
-        Ok(Err(error)) => error.to_string(),
-        Ok(Ok(output)) if output.status.success() => return Ok(()),
-        Ok(Ok(output)) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    };
-    Err(Error::Untold(format!("`{program} {}`: {said}", arguments.join(" "))))
 }
 
 #[cfg(test)]
@@ -147,5 +145,32 @@ mod tests {
             assert!(matches!(&result, Err(Error::NotOurs(path)) if *path == rules), "{result:?}");
         }
         assert_eq!(fs::read_to_string(&rules).unwrap(), "# mine\n");
+    }
+
+    #[test]
+    fn only_what_init_started_under_the_name_is_told() {
+        let proc = tempfile::tempdir().unwrap();
+        for (pid, stat) in [
+            ("1", "1 (systemd) S 0 1"),
+            ("310", "310 (systemd-udevd) S 1 310"),
+            ("412", "412 (systemd-udevd) S 310 310"),
+            ("413", "413 (systemd-udevd-not) S 1 310"),
+            ("500", "500 (Network) Manager) S 1 500"),
+        ] {
+            fs::create_dir(proc.path().join(pid)).unwrap();
+            fs::write(proc.path().join(pid).join("stat"), stat).unwrap();
+        }
+        assert_eq!(daemons(proc.path(), "systemd-udevd"), [310]);
+        assert_eq!(daemons(proc.path(), "NetworkManager"), [] as [i32; 0]);
+    }
+
+    #[test]
+    fn a_process_is_told_and_one_that_has_ended_is_no_error() {
+        let mut process = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(process.id()).unwrap();
+        hang_up(pid).unwrap();
+        let ended = process.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(1));
+        hang_up(pid).unwrap();
     }
 }

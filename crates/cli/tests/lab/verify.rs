@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::guest::{Guest, VFS_8};
+use super::guest::{Guest, VFS_8, wait_for};
 use super::host_file;
 use super::state::State;
 use super::traffic::Host;
@@ -174,7 +174,12 @@ fn verify_says_why_a_flow_is_not_offloaded() {
     // Its device goes with the namespace that its other end was in.
 
     // Pitfall 42: a port without its qdisc.
-    guest.run("tc", &["qdisc", "del", "dev", &representor, "ingress"]);
+    // The kernel refuses while Open vSwitch reads or changes filters there.
+    wait_for("the end of requests for filters", || {
+        let deleted =
+            Command::new("tc").args(["qdisc", "del", "dev", &representor, "ingress"]).output().unwrap();
+        deleted.status.success().then_some(())
+    });
     bench.forget_flows();
     there(&bench.between(&bench.first, &bench.second), "no-ingress-qdisc");
     guest.run("tc", &["qdisc", "add", "dev", &representor, "ingress"]);
