@@ -98,9 +98,12 @@ impl Target {
         format!("e4:11:22:33:55:{:02x}", 0x60 + index)
     }
 
-    /// Names as udev gives them on the lab's card.
-    fn representors(self) -> Vec<String> {
-        self.each(|index| format!("enp1s0npf0vf{index}"))
+    /// Names that udev gives the representors of the lab's card: by itself, and with the rules that `vdpa setup` writes.
+    fn representors(self, contender: Contender) -> Vec<String> {
+        self.each(|index| match contender {
+            Contender::Ours => format!("p1s0f0v{index}"),
+            _ => format!("enp1s0npf0vf{index}"),
+        })
     }
 
     fn netdevs(self) -> Vec<String> {
@@ -115,7 +118,7 @@ impl Target {
             ("PCINUM", CARDS[0].pci.to_owned()),
             ("IFNAME", PF.to_owned()),
             ("N", self.vfs.to_string()),
-            ("REPS", self.representors().join(" ")),
+            ("REPS", self.representors(Contender::Reference).join(" ")),
             ("VFS", self.netdevs().join(" ")),
             ("VFA", self.each(address).join(" ")),
         ];
@@ -144,21 +147,22 @@ impl Target {
         (mac == Self::mac(index)).then(|| name.to_owned())
     }
 
-    /// Which facts of the end state a state lacks. More than these may differ: only ours turns hw-tc-offload of the
+    /// Which facts of the end state the state lacks that a contender has brought about. More than these may differ: only ours turns hw-tc-offload of the
     /// uplink on.
-    pub(crate) fn missing(self, state: &str) -> Vec<String> {
+    pub(crate) fn missing(self, contender: Contender, state: &str) -> Vec<String> {
+        let representors = self.representors(contender);
         let mut wanted = vec![
             "eswitch mode switchdev".to_owned(),
             format!("numvfs {}", self.vfs),
             r#"hw-offload="true""#.to_owned(),
-            format!("bridge ovs-sriov: {PF} {} ", self.representors().join(" ")),
+            format!("bridge ovs-sriov: {PF} {} ", representors.join(" ")),
         ];
         wanted.extend(self.each(|index| format!("vf {index} mac {}", Self::mac(index))));
         wanted.extend(self.each(|index| format!("driver of {index} mlx5_core")));
         // udev calls a VF's netdev now this, now that (and by the other name too): the state says how.
         let of_vfs =
             self.each(|index| Self::netdev(state, index).unwrap_or_else(|| format!("of VF {index}")));
-        let links = self.representors().into_iter().chain(of_vfs).chain([PF.to_owned()]);
+        let links = representors.into_iter().chain(of_vfs).chain([PF.to_owned()]);
         wanted.extend(links.map(|link| format!("link {link} 1 ")));
         wanted.retain(|fact| !state.contains(fact.as_str()));
         wanted
@@ -189,11 +193,11 @@ mod tests {
 
     #[test]
     fn a_fact_that_is_not_there_is_named() {
-        let missing = Target { vfs: 2 }.missing("eswitch mode legacy\nnumvfs 2\n");
+        let missing = Target { vfs: 2 }.missing(Contender::Ours, "eswitch mode legacy\nnumvfs 2\n");
         assert_eq!(missing[0], "eswitch mode switchdev");
         assert!(!missing.iter().any(|fact| fact == "numvfs 2"));
         let netdevs = "netdev of 0 ens17f128 e4:11:22:33:55:60\nlink ens17f128 1 \nnetdev of 1 enp1s0v1 00:00:00:00:00:00\nlink enp1s0v1 1 \n";
-        let missing = Target { vfs: 2 }.missing(netdevs);
+        let missing = Target { vfs: 2 }.missing(Contender::Ours, netdevs);
         assert!(!missing.iter().any(|fact| fact.contains("ens17f128")), "{missing:?}");
         assert!(missing.iter().any(|fact| fact == "link of VF 1 1 "), "{missing:?}");
     }

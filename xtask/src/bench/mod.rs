@@ -113,7 +113,7 @@ async fn measure(
 ) -> Result<Sample> {
     let measured = guest.measure(contender, target).await?;
     let state = guest.state(target).await?;
-    let missing = target.missing(&state);
+    let missing = target.missing(contender, &state);
     ensure!(missing.is_empty(), "the end state lacks {missing:?}; it is:\n{state}");
     // Packets change what the next one finds in the caches, and take time: once for each is enough.
     let offloaded = if round == 1 { Some(guest.offloaded(target).await?) } else { None };
