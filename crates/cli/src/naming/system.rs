@@ -26,27 +26,32 @@ impl System {
     /// Has those that run read their files: both do on SIGHUP (systemd-udevd.service(8), NetworkManager(8)), which takes
     /// no program to send. Left alone, udev looks for new rules only every three seconds, and `NetworkManager` never.
     fn reload(&self) -> Result<(), Error> {
-        for name in ["systemd-udevd", "udevd", "NetworkManager"] {
-            for daemon in daemons(&self.root.join("proc"), name) {
-                hang_up(daemon)
-                    .map_err(|error| Error::Untold(format!("SIGHUP to {name}, PID {daemon}: {error}")))?;
-            }
+        for (pid, name) in readers(&self.root.join("proc")) {
+            hang_up(pid).map_err(|error| Error::Untold(format!("SIGHUP to {name}, PID {pid}: {error}")))?;
         }
         Ok(())
     }
 }
 
-/// Processes of a name that init started, in a directory like /proc. udev's workers are not among them.
-fn daemons(proc: &Path, name: &str) -> Vec<i32> {
+/// Those that read what is told, as their processes are called; without systemd, udev's has the shorter name.
+const READERS: [&str; 3] = ["systemd-udevd", "udevd", "NetworkManager"];
+
+/// Those of [`READERS`] that init started, in a directory like /proc. udev's workers are not among them.
+fn readers(proc: &Path) -> Vec<(i32, String)> {
     let entries = fs::read_dir(proc).into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    // proc_pid_stat(5): `PID (NAME) STATE PARENT …`.
-    let of_init = |pid: &i32| {
-        let stat = fs::read_to_string(proc.join(format!("{pid}/stat"))).unwrap_or_default();
-        let after = stat.strip_prefix(&format!("{pid} ({name}) "));
-        after.and_then(|rest| rest.split(' ').nth(1)).is_some_and(|parent| parent == "1")
+    let reader = |pid: i32| {
+        let read = |file: &str| fs::read_to_string(proc.join(format!("{pid}/{file}"))).ok();
+        let name = read("comm")?.trim_end().to_owned();
+        if !READERS.contains(&&*name) {
+            return None;
+        }
+        // proc_pid_stat(5): `PID (NAME) STATE PARENT …`.
+        let stat = read("stat")?;
+        let parent = stat.strip_prefix(&format!("{pid} ({name}) "))?.split(' ').nth(1)?;
+        (parent == "1").then_some((pid, name))
     };
-    pids.filter(of_init).collect()
+    pids.filter_map(reader).collect()
 }
 
 /// One that has ended since has nothing to read.
@@ -150,18 +155,22 @@ mod tests {
     #[test]
     fn only_what_init_started_under_the_name_is_told() {
         let proc = tempfile::tempdir().unwrap();
-        for (pid, stat) in [
-            ("1", "1 (systemd) S 0 1"),
-            ("310", "310 (systemd-udevd) S 1 310"),
-            ("412", "412 (systemd-udevd) S 310 310"),
-            ("413", "413 (systemd-udevd-not) S 1 310"),
-            ("500", "500 (Network) Manager) S 1 500"),
+        for (pid, name, parent) in [
+            (1, "systemd", 0),
+            (310, "systemd-udevd", 1),
+            (412, "systemd-udevd", 310),
+            (413, "(udev-worker)", 310),
+            (500, "NetworkManager", 1),
+            (501, "NetworkManager) S 1", 500),
         ] {
-            fs::create_dir(proc.path().join(pid)).unwrap();
-            fs::write(proc.path().join(pid).join("stat"), stat).unwrap();
+            let directory = proc.path().join(pid.to_string());
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("comm"), format!("{name}\n")).unwrap();
+            fs::write(directory.join("stat"), format!("{pid} ({name}) S {parent} {pid}\n")).unwrap();
         }
-        assert_eq!(daemons(proc.path(), "systemd-udevd"), [310]);
-        assert_eq!(daemons(proc.path(), "NetworkManager"), [] as [i32; 0]);
+        let mut found = readers(proc.path());
+        found.sort();
+        assert_eq!(found, [(310, "systemd-udevd".to_owned()), (500, "NetworkManager".to_owned())]);
     }
 
     #[test]
