@@ -10,7 +10,7 @@ use crate::process;
 /// A program that tests start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Need {
-    /// The crate whose daemon tier needs it, or `xtask` for the lab.
+    /// The crate whose daemon tier needs it, `dist` for packages, or `xtask` for the lab.
     pub(crate) of: &'static str,
     /// What has to be there: a program, or a file by its path.
     pub(crate) witness: &'static str,
@@ -31,6 +31,8 @@ impl Need {
 
 /// Everything that the tiers up to the lab need beyond a Rust toolchain.
 pub(crate) const NEEDS: &[Need] = &[
+    need("vdpa", "unshare", "util-linux"),
+    need("vdpa", "setpriv", "util-linux"),
     need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-hw", "ip", "iproute2"),
@@ -45,6 +47,8 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-vm", "libvirtd", "libvirt-daemon"),
     need("vdpa-vm", "xmllint", "libxml2-utils"),
     need("vdpa-vm", "qemu-system-x86_64", "qemu-system-x86"),
+    need("dist", "dpkg-deb", "dpkg"),
+    need("dist", "rpmbuild", "rpm"),
     need("xtask", "mmdebstrap", "mmdebstrap"),
     need("xtask", "/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
 ];

@@ -119,7 +119,12 @@ impl Tree {
 }
 
 fn replace(old: &Path, new: &Path, text: &str, like: &Path) -> io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(new)?;
+    // Left by one that was killed. Whatever it is, it is not followed.
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(new)?;
     match fs::metadata(like) {
         Ok(metadata) => {
             let ours = file.metadata()?;

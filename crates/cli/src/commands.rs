@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::host::{Access, Host, SimulatedHost, real};
 use crate::iproute2::Object;
 use crate::lock::Lock;
+use crate::privilege::{self, Capability};
 use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 use crate::step::Step;
@@ -120,6 +121,11 @@ impl Session {
             Some(simulated) => Ok(simulated.host()),
             None => real(access),
         }
+    }
+
+    /// That this process may do what a command does to a real host.
+    fn require(&self, command: &'static str, needed: &[Capability]) -> Result<(), Error> {
+        if self.is_simulated() { Ok(()) } else { privilege::require(command, needed) }
     }
 
     /// How the host is reached and which bridge is ours: as the last `setup` wrote down, else by the host file, else as

@@ -104,6 +104,14 @@ pub enum Error {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
+    /// This process may not do what the command does.
+    #[error("`vdpa {command}` needs {}", .missing.join(" and "))]
+    Privilege {
+        /// The command.
+        command: &'static str,
+        /// Capabilities that it lacks.
+        missing: Vec<String>,
+    },
     /// Another `vdpa` is at work.
     #[error("another vdpa is at work{}", .holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Locked {
@@ -185,6 +193,9 @@ pub enum Error {
     /// The program is where a service cannot start it from.
     #[error("a service cannot start {}: it does not see that directory, or it may be gone at the next boot", .0.display())]
     Homeless(PathBuf),
+    /// A path with control characters, or one that is no text: a unit cannot name it.
+    #[error("a unit cannot name the path {0:?}")]
+    Unspeakable(PathBuf),
     /// systemd does not run this host.
     #[error("systemd does not run this host")]
     NoSystemd,
@@ -251,6 +262,7 @@ impl Error {
             | Self::WhichCard(_)
             | Self::Bundle { .. }
             | Self::Input { .. }
+            | Self::Unspeakable(_)
             | Self::NotSimulated(_) => true,
             Self::Placed { error, .. } => error.is_usage(),
             Self::Hw(error) => matches!(
@@ -354,6 +366,7 @@ impl Error {
             Self::Drifted(_) => {
                 "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same"
             }
+            Self::Privilege { command, .. } => return Some(crate::privilege::hint(command)),
             Self::Locked { .. } => "wait until it is done",
             Self::Receipt { verb: "understand", path, .. } => {
                 return Some(format!(
@@ -382,9 +395,8 @@ impl Error {
                 return Some(format!("look what it is for; to go on, `mv {0} {0}.away`", path.display()));
             }
             Self::File { source, .. } => file_hint(source),
-            Self::Homeless(_) => {
-                "install the program first: `sudo install vdpa /usr/local/bin/`, and call that one"
-            }
+            Self::Homeless(_) => "call one that is installed: `sudo install vdpa /usr/local/bin/`",
+            Self::Unspeakable(_) => "give the file a name without control characters, in UTF-8",
             Self::NoSystemd => {
                 "have your init run `vdpa setup --until card` before the network and `vdpa setup` after Open vSwitch"
             }

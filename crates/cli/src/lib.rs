@@ -24,6 +24,7 @@ mod occupants;
 pub mod offload;
 mod owned;
 pub mod plan;
+mod privilege;
 pub mod receipt;
 pub mod report;
 pub mod service;
@@ -35,5 +36,6 @@ pub mod trace;
 pub mod traffic;
 pub mod until;
 pub mod view;
+mod whole;
 
 pub use error::Error;

@@ -1,11 +1,13 @@
 //! One `vdpa` at a time: a lock per host.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::Error;
+use crate::whole;
 
 /// The lock, for as long as it lives. The kernel lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -20,9 +22,14 @@ impl Lock {
     /// [`Error::Locked`] with the holder's process id; [`Error::Run`] where `directory` cannot be used.
     pub fn take(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("lock");
-        let open = || {
-            std::fs::create_dir_all(directory)?;
-            File::options().create(true).truncate(false).read(true).write(true).open(&path)
+        let open = || -> std::io::Result<File> {
+            whole::make_directory(directory)?;
+            let mut options = File::options();
+            options.create(true).truncate(false).read(true).write(true).mode(whole::PRIVATE);
+            let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path)?;
+            // Whoever may open it, if only for reading, may hold the lock and keep everybody out: flock(2).
+            file.set_permissions(Permissions::from_mode(whole::PRIVATE))?;
+            Ok(file)
         };
         let file = open().map_err(|source| Error::Run { path: path.clone(), source })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -68,5 +75,24 @@ mod tests {
         }
         drop(first);
         Lock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_hold_it_and_a_link_in_its_place_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        // As an older version left it.
+        std::fs::write(&path, "1").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(Lock::take(directory.path()).unwrap());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+
+        let precious = directory.path().join("precious");
+        std::fs::write(&precious, "precious").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        let error = Lock::take(directory.path()).unwrap_err();
+        assert!(matches!(&error, Error::Run { path: named, .. } if *named == path), "{error:?}");
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
     }
 }

@@ -4,7 +4,6 @@
 //! survives a reboot (OVSDB rows, domain definitions) is found again by our tag.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use crate::error::Error;
 use crate::host::Access;
 use crate::plan::Order;
 use crate::step::Step;
+use crate::whole;
 
 /// The receipt's version; another one is not read.
 const VERSION: u32 = 1;
@@ -199,7 +199,8 @@ impl Drawer {
     /// [`Error::Receipt`] where it cannot be written; the one before is still there then.
     pub fn write(&self, receipt: &Receipt) -> Result<(), Error> {
         let _span = tracing::debug_span!("receipt.write");
-        write_whole(&self.path, receipt).map_err(|error| self.error("write", &error))
+        let text = serde_json::to_vec(receipt).map_err(|error| self.error("write", &error))?;
+        whole::write(&self.path, &text).map_err(|error| self.error("write", &error))
     }
 
     /// Throws the receipt away: the host is as it was.
@@ -216,18 +217,6 @@ impl Drawer {
     fn error(&self, verb: &'static str, why: &dyn std::fmt::Display) -> Error {
         Error::Receipt { verb, path: self.path.clone(), why: why.to_string() }
     }
-}
-
-/// Writes `content` as JSON, so that at any time the file at `path` is the old one or the new one, whole.
-pub(crate) fn write_whole(path: &Path, content: &(impl Serialize + ?Sized)) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(directory)?;
-    let temporary = path.with_extension("json.new");
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(content)?)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    std::fs::File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

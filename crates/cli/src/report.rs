@@ -131,19 +131,19 @@ impl Output {
         }
         let error = &failure.error;
         self.spinner.finish_and_clear();
-        let mut lines = vec![format!("{RED}error{RED:#}: {error}")];
-        lines.extend(error.details().into_iter().map(|line| format!("  {line}")));
+        let mut lines = vec![format!("{RED}error{RED:#}: {}", harmless(&error.to_string()))];
+        lines.extend(error.details().into_iter().map(|line| format!("  {}", harmless(&line))));
         if let Some(restored) = &failure.restored {
             let back = restored.of - restored.remains.len();
             let state =
                 if restored.is_complete() { "the host is as it was" } else { "NOT everything was restored:" };
             lines.push(format!("rolled back {back} of {}; {state}", count(restored.of, "statement")));
             for remains in &restored.remains {
-                lines.push(format!("  {RED}REMAINS{RED:#} {}", remains.described()));
+                lines.push(format!("  {RED}REMAINS{RED:#} {}", harmless(&remains.described())));
             }
         }
         let hint = failure.hint();
-        lines.extend(hint.map(|hint| format!("{YELLOW}hint{YELLOW:#}: {hint}")));
+        lines.extend(hint.map(|hint| format!("{YELLOW}hint{YELLOW:#}: {}", harmless(&hint))));
         for line in lines.iter().flat_map(|text| text.lines()) {
             drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{line}", self.prefix));
         }
@@ -252,6 +252,13 @@ impl Report for Output {
     }
 }
 
+/// What others said, for a terminal: what would move its cursor or change its title is shown as a sign that something was
+/// there.
+fn harmless(text: &str) -> String {
+    let harms = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    text.replace(harms, "\u{fffd}")
+}
+
 fn prefix(simulated: bool) -> &'static str {
     if simulated { "[simulated] " } else { "" }
 }
@@ -273,5 +280,18 @@ pub fn human(time: Duration) -> String {
         format!("{} ms", time.as_millis())
     } else {
         format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_said_cannot_speak_to_a_terminal() {
+        assert_eq!(
+            harmless("a\u{1b}]0;title\u{7}b\tc\nd\u{9b}2J"),
+            "a\u{fffd}]0;title\u{fffd}b\tc\nd\u{fffd}2J"
+        );
     }
 }

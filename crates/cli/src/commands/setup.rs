@@ -5,6 +5,7 @@ use crate::args::Setup;
 use crate::arrival::await_cards;
 use crate::error::Error;
 use crate::host::Access;
+use crate::privilege::NET_ADMIN;
 use crate::report::{Outcome, Report as _};
 use crate::setup::{Leave, setup};
 use crate::until::Until;
@@ -16,6 +17,7 @@ const RESET_NEEDED: u8 = 10;
 pub(super) async fn run(session: &Session, options: &Setup) -> Result {
     let file = options.wanted.host_file(session.is_simulated()).map_err(Error::from)?;
     let access = Access::of(&file, &session.common.ovsdb);
+    session.require("setup", &[NET_ADMIN])?;
     let lock = session.lock()?;
     let until = options.until.reaching(session.drawer().open()?.as_ref());
     let mut host = session.host(&access)?;

@@ -5,12 +5,14 @@ use crate::args::Teardown;
 use crate::error::Error;
 use crate::firmware::Ledger;
 use crate::host::{Access, Host};
+use crate::privilege::NET_ADMIN;
 use crate::receipt::Receipt;
 use crate::report::{Outcome, Report as _, count};
 use crate::teardown::{add_left_over, teardown};
 
 /// Brings back what was there before `setup`.
 pub(super) async fn run(session: &Session, options: &Teardown) -> Result {
+    session.require("teardown", &[NET_ADMIN])?;
     let lock = session.lock()?;
     let written = session.drawer().open()?;
     let access = written

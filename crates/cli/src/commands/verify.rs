@@ -8,6 +8,7 @@ use vdpa_ovs::BridgeName;
 
 use super::{Result, Session};
 use crate::offload::{Direction, Survey, Window, judge};
+use crate::privilege::SYS_ADMIN;
 use crate::report::{Outcome, count};
 use crate::traffic::{End, Plan, Progress};
 
@@ -62,6 +63,9 @@ pub struct Verify {
 
 /// Measures, judges, and says so.
 pub(super) async fn run(session: &Session, options: &Verify) -> Result {
+    if [&options.from, &options.sink].into_iter().flatten().any(|end| !matches!(end, End::Here)) {
+        session.require("verify", &[SYS_ADMIN])?;
+    }
     let (access, bridge) = session.known()?;
     let host = session.host(&access)?;
     let bridge = options.bridge.clone().unwrap_or(bridge);

@@ -19,8 +19,7 @@ use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
-pub(crate) use parse::parse;
-pub use parse::read;
+pub use parse::{parse, read};
 pub use place::{ConfigError, Place};
 
 /// Where the host file lies unless a flag says otherwise.

@@ -40,7 +40,10 @@ pub fn read(path: &Path) -> Result<HostFile, ConfigError> {
 }
 
 /// Parses the text of a host file; `path` is only for naming places.
-pub(crate) fn parse(path: &Path, source: &str) -> Result<HostFile, ConfigError> {
+///
+/// # Errors
+/// [`ConfigError`] with the place for whatever in it cannot be.
+pub fn parse(path: &Path, source: &str) -> Result<HostFile, ConfigError> {
     let reader = Reader { path, source };
     let raw: RawHost = toml::from_str(source).map_err(|error| {
         let place = error.span().map(|span| Place::of(path, source, &span));

@@ -75,7 +75,12 @@ pub fn save(path: &Path, evidence: &Evidence, report: &str) -> Result<(), Error>
     name.push(".new");
     let new = path.with_file_name(name);
     let write = || -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        // In a directory like /tmp somebody may have put a link there: it goes, and is not followed.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         write(GzEncoder::new(&file, Compression::default()), evidence, report)?.finish()?;
         file.sync_all()?;
         // Unlike a rename, a link does not take another's place.

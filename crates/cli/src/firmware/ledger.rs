@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::receipt::{Befores, write_whole};
+use crate::receipt::Befores;
 use crate::step::Step;
+use crate::whole;
 
 /// Where what was before is kept.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ impl Ledger {
                 _ => Ok(()),
             }
         } else {
-            write_whole(&self.path, kept)
+            serde_json::to_vec(kept).map_err(Into::into).and_then(|text| whole::write(&self.path, &text))
         };
         written.map_err(|error| self.error("write", &error))
     }

@@ -4,6 +4,7 @@
 //! file. It is the reference document's host 105 until it is changed.
 
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,7 @@ use super::simulated_files::SimulatedFiles;
 use super::{Host, OvsService};
 use crate::error::Error;
 use crate::traffic::{self, SimulatedTraffic};
+use crate::whole;
 
 /// Real milliseconds that a simulated second takes when someone watches.
 const PACE: u32 = 250;
@@ -133,9 +135,13 @@ impl SimulatedHost {
         (machine.fuse, machine.journal) = (None, Vec::new());
         let saved = Saved { machine, vswitch: self.vswitch.snapshot(), domains: self.domains.snapshot() };
         let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&self.directory)?;
+            whole::make_directory(&self.directory)?;
             let new = path.with_extension("json.new");
-            std::fs::File::create(&new)?.write_all(&serde_json::to_vec_pretty(&saved)?)?;
+            // As `whole` does it, but for the disk: a simulated host may be lost with the machine.
+            let mut options = std::fs::File::options();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(whole::READABLE).open(&new)?;
+            file.write_all(&serde_json::to_vec_pretty(&saved)?)?;
             std::fs::rename(&new, &path)
         };
         write().map_err(|source| Error::Run { path: path.clone(), source })

@@ -71,10 +71,14 @@ impl Services {
     /// What `install` would do.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] for a file of somebody else's; [`Error::Homeless`] for a program that a service cannot start.
+    /// [`Error::NotOurs`] for a file of somebody else's; [`Error::Homeless`] for a program that a service cannot start;
+    /// [`Error::Unspeakable`] for a path that a unit cannot hold.
     pub fn installing(&self, runs: &Runs) -> Result<Vec<File>, Error> {
         if PASSING.iter().any(|directory| runs.program.starts_with(directory)) {
             return Err(Error::Homeless(runs.program.clone()));
+        }
+        if let Some(path) = runs.unspeakable() {
+            return Err(Error::Unspeakable(path.to_owned()));
         }
         let state = |file: Owned| {
             let change = match file.found()? {
@@ -277,5 +281,19 @@ mod tests {
         let services = Services::new("/nowhere");
         let error = services.installing(&Runs { program: "/home/me/vdpa".into(), ..runs() }).unwrap_err();
         assert!(matches!(error, Error::Homeless(_)), "{error:?}");
+    }
+
+    #[test]
+    fn a_path_that_would_be_a_line_of_a_unit_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let root = tempfile::tempdir().unwrap();
+        let services = Services::new(root.path());
+        let not_text = std::ffi::OsString::from_vec(b"/etc/\xff.toml".to_vec());
+        for config in ["/etc/a\nExecStartPre=/bin/sh".into(), "/etc/a\u{7}".into(), PathBuf::from(not_text)] {
+            let error = services.install(&Runs { config: config.clone(), ..runs() }).unwrap_err();
+            assert!(matches!(&error, Error::Unspeakable(path) if *path == config), "{error:?}");
+        }
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "something was written");
     }
 }

@@ -37,6 +37,16 @@ pub struct Runs {
     pub ovsdb: Option<PathBuf>,
 }
 
+impl Runs {
+    /// The first path that no line of a unit can hold. A line break in one would be a line of the unit's own, which root
+    /// runs.
+    pub(super) fn unspeakable(&self) -> Option<&Path> {
+        let paths = [Some(&self.program), Some(&self.config), self.ovsdb.as_ref()];
+        let speakable = |path: &Path| path.to_str().is_some_and(|text| !text.chars().any(char::is_control));
+        paths.into_iter().flatten().map(PathBuf::as_path).find(|path| !speakable(path))
+    }
+}
+
 /// The units in the order of a boot.
 pub(super) const UNITS: [Unit; 3] = [
     Unit {
@@ -128,16 +138,19 @@ impl Unit {
             Until::Domains => "",
         };
         let ovsdb =
-            runs.ovsdb.as_ref().map(|socket| format!(" --ovsdb {}", word(socket))).unwrap_or_default();
-        format!("{} setup{until} --config {}{ovsdb}", word(&runs.program), word(&runs.config))
+            runs.ovsdb.as_ref().map(|socket| format!(" --ovsdb {}", argument(socket))).unwrap_or_default();
+        format!("{} setup{until} --config {}{ovsdb}", argument(&runs.program), argument(&runs.config))
     }
+}
+
+/// A path as a word of a command line, where `$` would begin a variable: systemd.service(5).
+fn argument(path: &Path) -> String {
+    word(path).replace('$', "$$")
 }
 
 /// A path as a word of a unit's line: systemd.syntax(7) and the specifiers of systemd.unit(5).
 fn word(path: &Path) -> String {
     let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
-    // `$` would begin a variable in a command line.
-    let text = text.replace('$', "$$");
     if text.contains(|character: char| character.is_whitespace() || "'\"\\;".contains(character)) {
         format!("\"{text}\"")
     } else {
@@ -172,5 +185,12 @@ mod tests {
             UNITS[2].command(&odd),
             "/usr/local/bin/vdpa setup --config \"/etc/my vdpa/50%%.toml\" --ovsdb /run/x.sock"
         );
+    }
+
+    #[test]
+    fn a_variable_is_none_in_a_command_line_and_nothing_special_elsewhere() {
+        let text = UNITS[2].text(&Runs { config: "/etc/$HOME.toml".into(), ..runs() });
+        assert!(text.contains("RequiresMountsFor=/usr/local/bin/vdpa /etc/$HOME.toml\n"), "{text}");
+        assert!(text.contains("--config /etc/$$HOME.toml\n"), "{text}");
     }
 }

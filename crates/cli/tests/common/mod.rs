@@ -199,6 +199,10 @@ impl Told {
     pub(crate) fn notes(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
+
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap().clear();
+    }
 }
 
 impl Report for Told {

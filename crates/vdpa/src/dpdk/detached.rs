@@ -1,8 +1,9 @@
 //! Starting a supervisor where no systemd runs: a detached process that tells us when it is ready.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -31,7 +32,9 @@ pub(super) async fn start(command: &[OsString], vf: Vf, home: &Home, limit: Dura
     let socket = home.notify_socket();
     let _ = std::fs::remove_file(&socket);
     let listener = UnixDatagram::bind(&socket).map_err(Error::io(intent()))?;
-    let log = || File::options().create(true).append(true).open(home.log());
+    // Whoever may write to it could say that the datapath is ready.
+    std::fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(Error::io(intent()))?;
+    let log = || File::options().create(true).append(true).mode(0o644).open(home.log());
     let mut child = Command::new(program)
         .args(leading)
         .arg(home.path())

@@ -14,8 +14,8 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -195,7 +195,10 @@ impl Home {
     pub(super) fn lock(&self) -> Result<Option<File>> {
         let path = self.path.join("lock");
         let intent = || format!("lock {}", path.display());
-        let file = File::create(&path).map_err(Error::io(intent()))?;
+        // Whoever may open it may hold the lock, and no supervisor would start: flock(2).
+        let mut options = File::options();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(Error::io(intent()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -219,7 +222,14 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let write = || -> io::Result<()> {
         let new = path.with_extension("new");
-        fs::write(&new, serde_json::to_vec_pretty(value)?)?;
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Root starts the program that it names: nobody else may write it, whatever the umask.
+        let mut file = File::options().write(true).create_new(true).mode(0o644).open(&new)?;
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.write_all(&serde_json::to_vec_pretty(value)?)?;
         fs::rename(&new, path)
     };
     write().map_err(Error::io(format!("write {}", path.display())))
@@ -232,6 +242,20 @@ mod tests {
 
     fn spec() -> Spec {
         Spec::new("0000:43:00.0/vf0".parse().unwrap(), "0000:43:00.2".parse().unwrap(), "/opt/dpdk-vdpa")
+    }
+
+    #[test]
+    fn nobody_else_may_write_what_root_starts() {
+        let root = tempfile::tempdir().unwrap();
+        let home = Home::of(root.path(), spec().vf);
+        let umask = rustix::process::umask(rustix::fs::Mode::empty());
+        let lock = home.create(&spec(), None).and_then(|()| home.lock());
+        rustix::process::umask(umask);
+        let _held = lock.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(&home.spec_path()), 0o644, "root starts the program that it names");
+        assert_eq!(mode(&home.path().join("lock")), 0o600, "who may open it may hold it");
+        assert_eq!(mode(home.path()), 0o755);
     }
 
     #[test]
