@@ -1,9 +1,14 @@
 //! The project's own chores, as `cargo xtask CHORE`.
 //!
 //! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
-//! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it. `fuzz` lets libFuzzer loose on parsers.
+//! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it. `fuzz` lets libFuzzer loose on
+//! parsers. `errors` writes the catalogue of error messages, `dist` makes packages, `sbom` says what is in them.
 
 mod bench;
+#[cfg(test)]
+mod claims;
+mod dist;
+mod errors;
 mod fuzz;
 mod host;
 mod hw_test;
@@ -33,6 +38,12 @@ enum Xtask {
     Bench(bench::Args),
     /// Fuzz what comes from outside and is taken apart here
     Fuzz(fuzz::Args),
+    /// Write docs/errors.md, the catalogue of every error message
+    Errors(errors::Args),
+    /// Make the packages that people install
+    Dist(dist::Args),
+    /// Print what libraries are in the program, as `CycloneDX`'s JSON
+    Sbom,
 }
 
 impl Xtask {
@@ -43,6 +54,9 @@ impl Xtask {
             Self::Lab(command) => lab::run(command).await,
             Self::Bench(args) => bench::run(&args).await,
             Self::Fuzz(args) => fuzz::run(&args).await,
+            Self::Errors(args) => errors::run(&args),
+            Self::Dist(args) => dist::run(&args).await,
+            Self::Sbom => dist::sbom().await,
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Lab {
 struct Keys {
     tools: String,
     root: String,
+    clean: String,
     programs: String,
     image: String,
 }
@@ -46,11 +47,12 @@ impl Keys {
         let build = |name: &str| lab.join("build").join(name);
         let tools = recipe::key(&[build("tools.packages"), build("apt.preferences")], &[])?;
         let root = recipe::key(&[build("guest.packages"), build("apt.preferences")], &[])?;
+        let clean = recipe::key(&[build("clean.packages"), build("apt.preferences")], &[])?;
         let programs = recipe::key(&[build("compile.sh"), lab.join("card"), lab.join("dpdk")], &[&tools])?;
         let image_sources =
             [build("image.sh"), lab.join("guest"), lab.join("baseline"), lab.join("firmware")];
         let image = recipe::key(&image_sources, &[&root, &programs])?;
-        Ok(Self { tools, root, programs, image })
+        Ok(Self { tools, root, clean, programs, image })
     }
 }
 
@@ -79,10 +81,24 @@ impl Lab {
         Ok(Self { tools, image })
     }
 
+    /// The tar of a Debian root in which nothing of ours is, for trying packages in; made if it is missing.
+    pub(crate) async fn clean_root() -> Result<PathBuf> {
+        let root = match Cache::of_this_user()?.part("clean", &Keys::of_sources()?.clean).await? {
+            Part::Finished(root) => root,
+            Part::Missing(part) => {
+                let tar = part.directory.join("root.tar");
+                debootstrap("a clean root", "clean.packages", &part.directory, &tar, &[]).await?;
+                part.finish()?
+            }
+        };
+        Ok(root.join("root.tar"))
+    }
+
     /// Removes from the cache what this tree's lab is not made of.
     pub(crate) async fn clean() -> Result<()> {
-        let Keys { tools, root, programs, image } = Keys::of_sources()?;
-        let current = [("tools", tools), ("root", root), ("programs", programs), ("image", image)];
+        let Keys { tools, root, clean, programs, image } = Keys::of_sources()?;
+        let current =
+            [("tools", tools), ("root", root), ("clean", clean), ("programs", programs), ("image", image)];
         Cache::of_this_user()?.keep_only(&current).await
     }
 }

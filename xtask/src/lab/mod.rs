@@ -17,5 +17,5 @@ pub(crate) use build::Lab;
 pub(crate) use commands::{Command, run};
 pub(crate) use instance::Instance;
 pub(crate) use job::{Job, JobEnd, Share};
-pub(crate) use sandbox::{check, is_root};
+pub(crate) use sandbox::{check, in_root, is_root};
 pub(crate) use vm::{CARDS, Life, Vm};

@@ -69,6 +69,20 @@ pub(crate) async fn in_tools(
     process::watched(enter, limit, line).await.with_context(|| format!("cannot run lab/build/{script}"))
 }
 
+/// Runs a command in a fresh copy of the root in `tar`, below `directory`, with `input` as its `/in`.
+pub(crate) async fn in_root(
+    tar: &Path,
+    directory: &Path,
+    input: &Path,
+    command_line: &[&str],
+    limit: Duration,
+    line: impl FnMut(&str),
+) -> Result<()> {
+    let mut enter = command("sh");
+    enter.arg(workspace::lab().join("build/clean.sh")).args([tar, directory, input]).args(command_line);
+    process::watched(enter, limit, line).await
+}
+
 /// Removes a directory with whatever is in it, also what belongs to ids of a user namespace.
 pub(crate) async fn remove(directory: &Path) -> Result<()> {
     if !directory.exists() || fs::remove_dir_all(directory).is_ok() {
