@@ -9,15 +9,15 @@ use super::QueueCounters;
 
 const PROMPT: &[u8] = b"vdpa> ";
 
-/// Splits what the program writes to its standard output at the prompts.
+/// Splits what dpdk-vdpa writes to its standard output at the prompts.
 #[derive(Debug, Default)]
-pub(super) struct Dialogue {
+pub struct Dialogue {
     pending: Vec<u8>,
 }
 
 impl Dialogue {
     /// Takes in what was read, and gives back the replies that it completes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         self.pending.extend_from_slice(bytes);
         let mut replies = Vec::new();
         while let Some(at) = self.pending.windows(PROMPT.len()).position(|window| window == PROMPT) {
@@ -39,25 +39,27 @@ pub(super) fn is_unknown_device(answer: &str) -> bool {
     answer.contains("Unable to find vdpa device id")
 }
 
-/// The counters in the answer to `stats`, queue by queue; other lines are passed over.
-///
-/// The answer has `\tVirtq N:` and below it `\t\tNAME  VALUE`, where names contain spaces.
-pub(super) fn read_counters(answer: &str) -> Vec<QueueCounters> {
-    let mut queues: Vec<QueueCounters> = Vec::new();
-    for line in answer.lines() {
-        let text = line.trim();
-        if let Some(number) = text.strip_prefix("Virtq ").and_then(|rest| rest.strip_suffix(':')) {
-            if let Ok(queue) = number.parse() {
-                queues.push(QueueCounters { queue, counters: Vec::new() });
+impl QueueCounters {
+    /// The counters in the answer to `stats`, queue by queue; other lines are passed over.
+    ///
+    /// The answer has `\tVirtq N:` and below it `\t\tNAME  VALUE`, where names contain spaces.
+    pub fn read(answer: &str) -> Vec<Self> {
+        let mut queues: Vec<Self> = Vec::new();
+        for line in answer.lines() {
+            let text = line.trim();
+            if let Some(number) = text.strip_prefix("Virtq ").and_then(|rest| rest.strip_suffix(':')) {
+                if let Ok(queue) = number.parse() {
+                    queues.push(Self { queue, counters: Vec::new() });
+                }
+            } else if let Some((name, value)) = text.rsplit_once(char::is_whitespace)
+                && let Ok(value) = value.parse()
+                && let Some(queue) = queues.last_mut()
+            {
+                queue.counters.push((name.trim_end().to_owned(), value));
             }
-        } else if let Some((name, value)) = text.rsplit_once(char::is_whitespace)
-            && let Ok(value) = value.parse()
-            && let Some(queue) = queues.last_mut()
-        {
-            queue.counters.push((name.trim_end().to_owned(), value));
         }
+        queues
     }
-    queues
 }
 
 #[cfg(test)]
@@ -98,7 +100,7 @@ mod tests {
     fn counters_are_read_by_queue() {
         let replies = replies(WITH_DEVICE);
         let of = |command: &str| {
-            read_counters(answer(replies.iter().find(|r| r.starts_with(command)).unwrap(), command))
+            QueueCounters::read(answer(replies.iter().find(|r| r.starts_with(command)).unwrap(), command))
         };
         let queues = of("stats 0000:43:00.2 3");
         assert_eq!(queues.len(), 1);
@@ -131,7 +133,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = read_counters(&text);
+            let _ = QueueCounters::read(&text);
             let _ = Dialogue::default().push(text.as_bytes());
         }
     }

@@ -51,6 +51,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use vdpa_hw::Vf;
 
+pub use dialogue::Dialogue;
 pub use group::qemu_group;
 pub use host::{DpdkHost, Launcher, Settings};
 pub use instance::{Condition, Instance, QueueCounters, Queues};

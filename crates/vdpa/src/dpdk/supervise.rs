@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::control::{self, Answer, Question};
-use super::dialogue::{is_unknown_device, read_counters};
+use super::dialogue::is_unknown_device;
 use super::layout::{Home, Processes};
 use super::notify::Notifier;
 use super::process::ProcessId;
@@ -192,7 +192,7 @@ impl<'a> Supervisor<'a> {
         };
         let command = format!("stats {} {number}", self.spec.device);
         let (answer, said) = self.program.command(&command, self.limits.answer).await?;
-        let counters = read_counters(&answer);
+        let counters = QueueCounters::read(&answer);
         if counters.is_empty() {
             let program = self.spec.program.clone();
             return Err(Error::ProgramRefused { program, intent: command, last_lines: said });
