@@ -83,6 +83,7 @@ static int labcx_sriov_configure(struct pci_dev *pdev, int num_vfs)
 {
 	struct labcx *card = pci_get_drvdata(pdev);
 
+	labcx_pause_numvfs();
 	if (!num_vfs) {
 		disable_vfs(card);
 		return 0;
@@ -114,9 +115,15 @@ static int register_card(struct labcx *card)
 		err = PTR_ERR(card->wire);
 		goto err_uplink;
 	}
+	err = labcx_register_params(card);
+	if (err)
+		goto err_wire;
+	labcx_lag_add(card);
 	devl_register(devlink);
 	return 0;
 
+err_wire:
+	labcx_netdev_destroy(card->wire);
 err_uplink:
 	labcx_netdev_destroy(card->uplink);
 err_port:
@@ -130,6 +137,8 @@ static void unregister_card(struct labcx *card)
 	struct net_device *wire = card->wire;
 
 	devl_unregister(priv_to_devlink(card));
+	labcx_lag_remove(card);
+	labcx_unregister_params(card);
 	WRITE_ONCE(card->uplink, NULL);
 	WRITE_ONCE(card->wire, NULL);
 	synchronize_net();
@@ -236,16 +245,25 @@ static struct pci_driver labcx_driver = {
 	.remove = labcx_remove,
 	.sriov_configure = labcx_sriov_configure,
 };
+
 static int __init labcx_init(void)
 {
+	int err = labcx_lag_init();
+
+	if (err)
+		return err;
 	labcx_forward_init();
-	return pci_register_driver(&labcx_driver);
+	err = pci_register_driver(&labcx_driver);
+	if (err)
+		labcx_lag_exit();
+	return err;
 }
 module_init(labcx_init);
 
 static void __exit labcx_exit(void)
 {
 	pci_unregister_driver(&labcx_driver);
+	labcx_lag_exit();
 }
 module_exit(labcx_exit);
 

@@ -3,17 +3,7 @@
  * devlink: the eswitch's modes, the representors that come and go with them,
  * the VF ports' functions, and what the card says about itself.
  */
-#include <linux/module.h>
-
 #include "labcx.h"
-
-static int fail_switchdev;
-module_param(fail_switchdev, int, 0644);
-MODULE_PARM_DESC(fail_switchdev, "errno with which switchdev mode fails, 0 for none");
-
-static bool refuse_bound;
-module_param(refuse_bound, bool, 0644);
-MODULE_PARM_DESC(refuse_bound, "refuse switchdev mode while a VF has a driver");
 
 static struct labcx_vf *vf_of_port(struct devlink_port *port)
 {
@@ -59,13 +49,25 @@ static int add_rep(struct labcx_vf *vf)
 	if (err)
 		return err;
 
+	err = devl_rate_leaf_create(&vf->port, vf, NULL);
+	if (err)
+		goto err_port;
+	vf->tx_share = 0;
+	vf->tx_max = 0;
+
 	rep = labcx_netdev_create(vf->card, LABCX_REP, vf);
 	if (IS_ERR(rep)) {
-		devl_port_unregister(&vf->port);
-		return PTR_ERR(rep);
+		err = PTR_ERR(rep);
+		goto err_rate;
 	}
 	rcu_assign_pointer(vf->rep, rep);
 	return 0;
+
+err_rate:
+	devl_rate_leaf_destroy(&vf->port);
+err_port:
+	devl_port_unregister(&vf->port);
+	return err;
 }
 
 static void remove_rep(struct labcx_vf *vf)
@@ -77,6 +79,7 @@ static void remove_rep(struct labcx_vf *vf)
 	RCU_INIT_POINTER(vf->rep, NULL);
 	synchronize_net();
 	labcx_netdev_destroy(rep);
+	devl_rate_leaf_destroy(&vf->port);
 	devl_port_unregister(&vf->port);
 }
 
@@ -127,7 +130,22 @@ static int enter_switchdev(struct labcx *card, struct netlink_ext_ack *extack)
 		NL_SET_ERR_MSG_MOD(extack, "Can't change mode, E-Switch is busy");
 		return -EBUSY;
 	}
+	if (refuse_without_vfs && !card->num_vfs) {
+		/* esw_offloads_start() before Linux 5.7. */
+		NL_SET_ERR_MSG_MOD(extack, "Can't set offloads mode, SRIOV legacy not enabled");
+		return -EINVAL;
+	}
 	return labcx_add_reps(card, card->num_vfs, extack);
+}
+
+static int leave_switchdev(struct labcx *card, struct netlink_ext_ack *extack)
+{
+	if (refuse_offloaded && atomic_read(&card->flows)) {
+		NL_SET_ERR_MSG_MOD(extack, "Can't change mode, E-Switch is busy");
+		return -EBUSY;
+	}
+	labcx_remove_reps(card);
+	return 0;
 }
 
 static int mode_get(struct devlink *devlink, u16 *mode)
@@ -145,12 +163,19 @@ static int mode_set(struct devlink *devlink, u16 mode, struct netlink_ext_ack *e
 
 	if (mode == card->mode)
 		return 0;
+	if (refuse_with_vfs && card->num_vfs) {
+		/* ice_eswitch_mode_set() */
+		NL_SET_ERR_MSG_MOD(extack,
+				   "Changing eswitch mode is allowed only if there is no VFs created");
+		return -EOPNOTSUPP;
+	}
+	labcx_pause_switch();
 	switch (mode) {
 	case DEVLINK_ESWITCH_MODE_SWITCHDEV:
 		err = enter_switchdev(card, extack);
 		break;
 	case DEVLINK_ESWITCH_MODE_LEGACY:
-		labcx_remove_reps(card);
+		err = leave_switchdev(card, extack);
 		break;
 	default:
 		return -EINVAL;
@@ -197,6 +222,47 @@ static int encap_mode_set(struct devlink *devlink, enum devlink_eswitch_encap_mo
 	return 0;
 }
 
+#define BYTES_PER_MBPS	125000
+#define LINK_SPEED_MBPS	100000
+
+/* As mlx5's esw_qos_devlink_rate_to_mbps() refuses them. */
+static int check_rate(u64 rate, struct netlink_ext_ack *extack)
+{
+	u64 mbps = div64_u64(rate, BYTES_PER_MBPS);
+
+	if (mbps * BYTES_PER_MBPS != rate) {
+		NL_SET_ERR_MSG_MOD(extack, "TX rate value not in link speed units of 1Mbps");
+		return -EINVAL;
+	}
+	if (mbps > LINK_SPEED_MBPS) {
+		NL_SET_ERR_MSG_MOD(extack, "TX rate value exceed link maximum speed");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int tx_share_set(struct devlink_rate *leaf, void *priv, u64 rate,
+			struct netlink_ext_ack *extack)
+{
+	struct labcx_vf *vf = priv;
+	int err = check_rate(rate, extack);
+
+	if (!err)
+		vf->tx_share = rate;
+	return err;
+}
+
+static int tx_max_set(struct devlink_rate *leaf, void *priv, u64 rate,
+		      struct netlink_ext_ack *extack)
+{
+	struct labcx_vf *vf = priv;
+	int err = check_rate(rate, extack);
+
+	if (!err)
+		vf->tx_max = rate;
+	return err;
+}
+
 static int info_get(struct devlink *devlink, struct devlink_info_req *req,
 		    struct netlink_ext_ack *extack)
 {
@@ -212,5 +278,7 @@ const struct devlink_ops labcx_devlink_ops = {
 	.eswitch_inline_mode_set = inline_mode_set,
 	.eswitch_encap_mode_get = encap_mode_get,
 	.eswitch_encap_mode_set = encap_mode_set,
+	.rate_leaf_tx_share_set = tx_share_set,
+	.rate_leaf_tx_max_set = tx_max_set,
 	.info_get = info_get,
 };

@@ -6,15 +6,10 @@
  * much besides that a ConnectX can do and this card cannot: a key that is not
  * in the table of forward.c, an action that neither forwards nor drops.
  */
-#include <linux/module.h>
 #include <net/flow_offload.h>
 #include <net/pkt_cls.h>
 
 #include "labcx.h"
-
-static bool reject_tc;
-module_param(reject_tc, bool, 0644);
-MODULE_PARM_DESC(reject_tc, "refuse flower rules, which then show not_in_hw");
 
 static int parse_actions(struct labcx_rule *rule, struct flow_action *actions,
 			 struct netlink_ext_ack *extack)

@@ -53,6 +53,8 @@ struct labcx_vf {
 	u8 mac[ETH_ALEN];
 	bool trust;
 	bool spoofchk;
+	u64 tx_share;		/* bytes a second, through devlink's rates */
+	u64 tx_max;
 
 	struct devlink_port port;
 	struct net_device __rcu *rep;
@@ -73,7 +75,14 @@ struct labcx {
 	/* Under the devlink instance's lock. */
 	enum devlink_eswitch_mode mode;
 	enum devlink_eswitch_encap_mode encap;
+	bool smfs;
 	int num_vfs;
+
+	/* What of a bond its uplink is in; under RTNL. */
+	struct list_head in_lags;
+	struct net_device *bond;
+	enum netdev_lag_tx_type tx_type;
+	struct dentry *debugfs;
 
 	struct netdev_phys_item_id switch_id;
 	atomic_t flows;
@@ -133,10 +142,33 @@ struct labcx_vnet {
 	struct labcx_vf *vf;
 };
 
+/* knobs.c: what the card refuses and where it is slow, by module parameters. */
+extern int fail_switchdev;
+extern bool refuse_bound;
+extern bool refuse_without_vfs;
+extern bool refuse_with_vfs;
+extern bool refuse_offloaded;
+extern bool refuse_steering;
+extern bool reject_tc;
+extern bool ignore_mac;
+extern bool hold_lag;
+void labcx_pause_numvfs(void);
+void labcx_pause_switch(void);
+
 /* eswitch.c */
 extern const struct devlink_ops labcx_devlink_ops;
 int labcx_add_reps(struct labcx *card, int num_vfs, struct netlink_ext_ack *extack);
 void labcx_remove_reps(struct labcx *card);
+
+/* param.c */
+int labcx_register_params(struct labcx *card);
+void labcx_unregister_params(struct labcx *card);
+
+/* lag.c */
+int labcx_lag_init(void);
+void labcx_lag_exit(void);
+void labcx_lag_add(struct labcx *card);
+void labcx_lag_remove(struct labcx *card);
 
 /* netdev.c */
 struct net_device *labcx_netdev_create(struct labcx *card, enum labcx_kind kind,

@@ -243,7 +243,8 @@ static void set_address(struct net_device *dev, struct labcx_netdev *priv)
 	if (priv->kind == LABCX_UPLINK) {
 		permanent_address(priv->card, mac);
 		eth_hw_addr_set(dev, mac);
-	} else if (priv->kind == LABCX_VF && is_valid_ether_addr(priv->vf->mac)) {
+	} else if (priv->kind == LABCX_VF && !ignore_mac &&
+		   is_valid_ether_addr(priv->vf->mac)) {
 		eth_hw_addr_set(dev, priv->vf->mac);
 	} else {
 		eth_hw_addr_random(dev);

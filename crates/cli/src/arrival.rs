@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use vdpa_eswitch::{DevlinkHandle, Mode, patience};
-use vdpa_hw::{PciAddress, Vf, VfIndex};
+use vdpa_eswitch::{DevlinkHandle, Mode, Profile, patience};
+use vdpa_hw::{DriverName, Function, PciAddress, Vf, VfIndex};
 
 use crate::config::{HostFile, NicName};
 use crate::error::Error;
@@ -69,6 +69,13 @@ pub(crate) async fn await_cards(host: &Host, file: &HostFile) {
     futures::future::join_all(each).await;
 }
 
+/// Whether a VF of `pf` with this driver has a network device on this host, soon if not yet.
+pub(crate) fn makes_netdev(pf: &Function, driver: Option<&DriverName>) -> bool {
+    let Some(own) = &pf.driver else { return false };
+    let expected = Profile::of(own.as_str()).vf_driver.unwrap_or(own.as_str());
+    driver.is_some_and(|driver| driver.as_str() == expected)
+}
+
 /// Waits for the VFs of a card, its representors, and the network devices of those of `vfs` that its driver has.
 async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(), Error> {
     let view = View::new(host);
@@ -79,11 +86,9 @@ async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(
     }
     await_netdevs(host, pf, view.eswitch(pf).await?.mode, sriov.num_vfs).await?;
     let view = View::new(host);
-    let driver = view.function(pf).await?.driver;
     for vf in vfs.iter().filter(|vf| vf.pf == pf) {
         if let Some(address) = view.vf_address(*vf).await?
-            && driver.is_some()
-            && view.function(address).await?.driver == driver
+            && makes_netdev(&*view.function(pf).await?, view.function(address).await?.driver.as_ref())
         {
             host.links.netdev_of(address, NETDEV_LIMIT).await?;
         }

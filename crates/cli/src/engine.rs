@@ -156,7 +156,7 @@ impl Run<'_> {
     }
 
     /// Lets our ports leave the bridges of `stages`, but for those that stay: a kernel may not switch a card, nor take
-    /// its VFs, while tc rules stand on it (pitfall 4).
+    /// its VFs, while tc rules stand on it ("E-Switch is busy").
     async fn detach(&self, stages: &[Vec<Step>], stays: impl Fn(&Device) -> bool) -> Result<(), Error> {
         let view = View::new(self.host);
         let bridges: Vec<Step> =
@@ -186,10 +186,12 @@ impl Run<'_> {
     }
 }
 
-/// The cards whose eswitch changes its mode.
+/// The cards whose eswitch changes as it may only without flows: its mode, its encapsulation, its inline mode.
 fn switched(due: &[&Change]) -> BTreeSet<PciAddress> {
-    let pf =
-        |change: &&Change| if let Step::EswitchMode { pf, .. } = change.wanted { Some(pf) } else { None };
+    let pf = |change: &&Change| match change.wanted {
+        Step::EswitchMode { pf, .. } | Step::Encap { pf, .. } | Step::Inline { pf, .. } => Some(pf),
+        _ => None,
+    };
     due.iter().filter_map(pf).collect()
 }
 

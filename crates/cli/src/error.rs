@@ -72,6 +72,63 @@ pub enum Error {
         /// The VF.
         vf: VfIndex,
     },
+    /// The card's driver has no such setting.
+    #[error("{pf} has no {setting}: its driver leaves no choice")]
+    NoSetting {
+        /// The PF.
+        pf: PciAddress,
+        /// The key in the host file.
+        setting: &'static str,
+    },
+    /// The steering mode cannot change now.
+    #[error(
+        "the flow steering of {pf} is {now} and becomes {wanted} in legacy mode only: it is in switchdev mode"
+    )]
+    SteeringFixed {
+        /// The PF.
+        pf: PciAddress,
+        /// What it is.
+        now: vdpa_eswitch::SteeringMode,
+        /// What is asked for.
+        wanted: vdpa_eswitch::SteeringMode,
+    },
+    /// The card's driver refuses an attribute of a VF in switchdev mode.
+    #[error("{driver} refuses {attribute} of a VF in switchdev mode: {vf}")]
+    NotInSwitchdev {
+        /// The VF.
+        vf: vdpa_hw::Vf,
+        /// The attribute.
+        attribute: vdpa_eswitch::VfAttribute,
+        /// The driver.
+        driver: &'static str,
+    },
+    /// A bond is to have the name of a device that is none.
+    #[error("there is a network device {0} that is no bond")]
+    NameTaken(vdpa_hw::NetdevName),
+    /// A bond that is there has another mode, which cannot change while it has members.
+    #[error("the bond {name} is of mode {} and not {wanted}", now.map_or_else(|| "unknown".to_owned(), |now| now.to_string()))]
+    BondMode {
+        /// The bond.
+        name: vdpa_hw::NetdevName,
+        /// Its mode.
+        now: Option<vdpa_hw::BondMode>,
+        /// What is asked for.
+        wanted: vdpa_hw::BondMode,
+    },
+    /// A VF did not take the MAC that its PF keeps for it.
+    #[error(
+        "{vf} has the MAC {found} ({netdev}) and not {wanted}, which was set before its driver was bound"
+    )]
+    MacNotTaken {
+        /// The VF.
+        vf: vdpa_hw::Vf,
+        /// Its network device.
+        netdev: vdpa_hw::NetdevName,
+        /// What was set.
+        wanted: vdpa_hw::MacAddress,
+        /// What it has.
+        found: vdpa_hw::MacAddress,
+    },
     /// The kernel refuses to change an eswitch's mode: another order may do.
     #[error(transparent)]
     ModeRefused(vdpa_eswitch::Error),
@@ -263,7 +320,12 @@ impl Error {
             | Self::Bundle { .. }
             | Self::Input { .. }
             | Self::Unspeakable(_)
-            | Self::NotSimulated(_) => true,
+            | Self::NotSimulated(_)
+            | Self::NoSetting { .. }
+            | Self::SteeringFixed { .. }
+            | Self::NotInSwitchdev { .. }
+            | Self::NameTaken(_)
+            | Self::BondMode { .. } => true,
             Self::Placed { error, .. } => error.is_usage(),
             Self::Hw(error) => matches!(
                 error,
@@ -278,6 +340,15 @@ impl Error {
     /// Whether what was done before it failed could not be taken back: exit code 3.
     pub fn is_half_done(&self) -> bool {
         matches!(self, Self::Boot(vdpa_boot::Error::HalfDone { .. }))
+    }
+
+    /// Whether it says that the function at `pf` is not there, or not as one that has a switch.
+    pub fn is_absence_of(&self, pf: PciAddress) -> bool {
+        match self {
+            Self::Hw(vdpa_hw::Error::NoFunction(at)) => *at == pf,
+            Self::Eswitch(vdpa_eswitch::Error::NoDevice(device)) => device.pci() == Some(pf),
+            _ => false,
+        }
     }
 
     /// The same with its place in the host file.
@@ -347,6 +418,27 @@ impl Error {
             }
             Self::WhichCard(_) => "name a port of it: `--pci 0000:43:00.0`; `lspci -D -d 15b3:` lists them",
             Self::SameNic { .. } => "keep one of the two `[[nic]]` tables",
+            Self::NoSetting { pf, setting } => {
+                return Some(format!(
+                    "take `{setting}` out; `devlink dev param show pci/{pf}` and `devlink dev eswitch show pci/{pf}` \
+                     list what there is"
+                ));
+            }
+            Self::SteeringFixed { pf, .. } => {
+                return Some(format!(
+                    "`vdpa teardown` first, or, if vdpa did not switch it, `devlink dev eswitch set pci/{pf} mode legacy`"
+                ));
+            }
+            Self::NotInSwitchdev { .. } => {
+                "take it out: the card's rules for VFs are Open vSwitch's flows now"
+            }
+            Self::NameTaken(_) => "give the bond another name",
+            Self::BondMode { name, .. } => {
+                return Some(format!("write the mode that it has, or remove it: `ip link delete {name}`"));
+            }
+            Self::MacNotTaken { .. } => {
+                "`ip link show` has both; a driver that picks its own MAC has a setting of its own for it"
+            }
             Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
             Self::Guarded(objections) => {
                 let mut hint = "move what is named away from the card, or override a guard:".to_owned();
@@ -410,6 +502,9 @@ impl Error {
             }
             Self::Hw(vdpa_hw::Error::Permission { .. })
             | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => "run as root: `sudo vdpa setup`",
+            Self::Hw(vdpa_hw::Error::AtWork { .. }) => {
+                "`dmesg` says what the driver waits for; when it has returned, `vdpa teardown` goes on"
+            }
             Self::Hw(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
             Self::Tc(_) => DMESG,
             Self::Eswitch(error) | Self::ModeRefused(error) => {

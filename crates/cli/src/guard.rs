@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
-use vdpa_hw::{PciAddress, Vf, VfIndex};
+use vdpa_hw::{ManagementUse, NetdevName, PciAddress, Vf, VfIndex};
 
 use crate::error::Error;
 use crate::host::Host;
@@ -53,27 +53,40 @@ impl fmt::Display for Objection {
     }
 }
 
-/// Asks every guard that the changes concern, but for those in `forced`. `made` are the statements that an earlier
-/// `setup` made true: what is as they say is ours.
+/// Asks every guard that the changes concern, but for those in `forced`. `passing` are changes that another one
+/// follows; `made` are the statements that an earlier `setup` made true: what is as they say is ours.
 ///
 /// # Errors
 /// [`Error::Guarded`] with all objections; a layer's error where the host cannot be looked at.
 pub async fn ask(
     host: &Host,
     changes: &[Change],
+    passing: &[Change],
     made: &[&Step],
     forced: &BTreeSet<Guard>,
 ) -> Result<(), Error> {
     let view = View::new(host);
-    let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
+    let due: Vec<&Change> = changes.iter().chain(passing).filter(|change| !change.holds()).collect();
     let mut objections = Vec::new();
     for (pf, disturbed) in disturbed(&due) {
-        objections.extend(management_traffic(&view, host, pf, &disturbed).await?);
+        if view.function(pf).await.is_err_and(|error| error.is_absence_of(pf)) {
+            continue; // Nobody uses a card that has gone.
+        }
+        objections.extend(management_traffic(&view, host, pf, &disturbed, &bonds(changes)).await?);
         objections.extend(vfs_in_use(&view, host, pf, &disturbed).await?);
     }
-    objections.extend(existing_vfs(&due, made));
+    objections.extend(existing_vfs(&due, made, passing));
     objections.retain(|objection| !forced.contains(&objection.guard));
     if objections.is_empty() { Ok(()) } else { Err(Error::Guarded(objections)) }
+}
+
+/// The bonds that the host file has: to be in one of them is what their members are for.
+fn bonds(changes: &[Change]) -> BTreeSet<NetdevName> {
+    let name = |change: &Change| match &change.wanted {
+        Step::Bond { name, .. } => Some(name.clone()),
+        _ => None,
+    };
+    changes.iter().filter_map(name).collect()
 }
 
 /// What of a PF a change takes away for a while or for good.
@@ -115,15 +128,18 @@ async fn management_traffic(
     host: &Host,
     pf: PciAddress,
     disturbed: &Disturbed,
+    bonds: &BTreeSet<NetdevName>,
 ) -> Result<Vec<Objection>, Error> {
     let mut objections = Vec::new();
     let vfs = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.vfs.len());
     let vfs =
         VfIndex::first(u16::try_from(vfs).unwrap_or(u16::MAX)).filter(|index| disturbed.concerns(*index));
     let uplink = (*disturbed == Disturbed::Whole).then_some(Device::Uplink(pf));
-    for device in uplink.into_iter().chain(vfs.map(|index| Device::Vf(Vf { pf, index }))) {
+    let bond = uplink.map(|_| Device::Bond(pf));
+    for device in uplink.into_iter().chain(bond).chain(vfs.map(|index| Device::Vf(Vf { pf, index }))) {
         let Some(link) = view.link(device).await? else { continue };
-        let uses = host.links.management_uses(link.index).await?;
+        let mut uses = host.links.management_uses(link.index).await?;
+        uses.retain(|found| !matches!(found, ManagementUse::MemberOf(bond) if bonds.contains(bond)));
         objections.extend(uses.into_iter().map(|found| Objection {
             guard: Guard::ManagementTraffic,
             why: format!("{} ({device}) {found}", link.name),
@@ -160,16 +176,22 @@ async fn vfs_in_use(
     Ok(occupants(host, pf, &vfs).await?.into_iter().filter_map(objection).collect())
 }
 
-fn existing_vfs(due: &[&Change], made: &[&Step]) -> Vec<Objection> {
-    let objection = |change: &&Change| match (&change.now, &change.wanted) {
-        (Some(now), _) if made.contains(&now) => None,
-        (Some(Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted @ 1.. }) => {
-            Some(Objection {
-                guard: Guard::ExistingVfs,
-                why: format!("{pf} has {now} VFs, which go before {wanted} are made"),
-            })
-        }
-        _ => None,
+fn existing_vfs(due: &[&Change], made: &[&Step], passing: &[Change]) -> Vec<Objection> {
+    let objection = |change: &&Change| {
+        let (Some(found @ Step::Vfs { count: now @ 1.., .. }), Step::Vfs { pf, count: wanted }) =
+            (&change.now, &change.wanted)
+        else {
+            return None;
+        };
+        let why = match wanted {
+            // They come back: as many, and not the same.
+            0 if passing.contains(change) => {
+                format!("{pf} has {now} VFs, which go before its eswitch is switched")
+            }
+            0 => return None,
+            _ => format!("{pf} has {now} VFs, which go before {wanted} are made"),
+        };
+        (!made.contains(&found)).then_some(Objection { guard: Guard::ExistingVfs, why })
     };
     due.iter().filter_map(objection).collect()
 }

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
 use vdpa_datapath::kernel::{BusDriver, DeviceName};
-use vdpa_hw::Vf;
+use vdpa_eswitch::LagState;
 use vdpa_hw::firmware::Value;
+use vdpa_hw::{NetdevName, Vf};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::Source;
 
 use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
-use crate::step::{Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
+use crate::step::{BondOf, Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
 use crate::view::View;
 
 /// The statement about the subject of `step` that is true now; `None` where the subject is not there.
@@ -20,6 +21,14 @@ use crate::view::View;
 /// # Errors
 /// A layer's error where the host cannot be looked at.
 pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>, Error> {
+    match look(host, view, step).await {
+        // A card that has gone took what hangs on it with it.
+        Err(error) if step.card().is_some_and(|card| error.is_absence_of(card)) => Ok(None),
+        looked => looked,
+    }
+}
+
+async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>, Error> {
     Ok(match step {
         Step::Firmware { card, name, value } => {
             // What is asked for may be a word or a number for what is there.
@@ -41,13 +50,26 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
         Step::Vfs { pf, .. } => {
             view.function(*pf).await?.sriov().map(|sriov| Step::Vfs { pf: *pf, count: sriov.num_vfs })
         }
-        Step::VfAttributes { vf, trust, .. } => {
+        Step::Steering { pf, .. } => view.steering(*pf).await?.map(|mode| Step::Steering { pf: *pf, mode }),
+        Step::Inline { pf, .. } => view.eswitch(*pf).await?.inline.map(|mode| Step::Inline { pf: *pf, mode }),
+        Step::Encap { pf, .. } => view.eswitch(*pf).await?.encap.map(|mode| Step::Encap { pf: *pf, mode }),
+        Step::Bond { name, .. } => Some(Step::Bond { name: name.clone(), bond: bond(view, name).await? }),
+        Step::Lag { pf, .. } => {
+            let lag = view.lag(*pf).await?;
+            lag.map(|state| Step::Lag { pf: *pf, active: state == LagState::Active })
+        }
+        Step::Rate { vf, .. } => {
+            let rates = view.rates(vf.pf).await?;
+            rates.get(&vf.index).map(|port| Step::Rate { vf: *vf, rate: port.rate })
+        }
+        Step::VfAttributes { vf, trust, spoofchk, .. } => {
             let attributes = view.vf_attributes(vf.pf).await?;
-            // A VF's trust is looked at only where somebody asks for it.
+            // What nobody asks for is not looked at.
             attributes.get(&vf.index).map(|found| Step::VfAttributes {
                 vf: *vf,
                 mac: found.mac,
                 trust: trust.and(found.trust),
+                spoofchk: spoofchk.and(found.spoofchk),
             })
         }
         Step::TcOffload { device, .. } => match view.link(*device).await? {
@@ -65,7 +87,10 @@ pub async fn observe(host: &Host, view: &View<'_>, step: &Step) -> Result<Option
             in_force: with_ingress(view, ports).await?,
         }),
         Step::Driver { vf, .. } => match view.vf_address(*vf).await? {
-            Some(address) => Some(Step::Driver { vf: *vf, driver: view.function(address).await?.driver }),
+            Some(address) => {
+                let driver = view.function(address).await?.driver.clone();
+                Some(Step::Driver { vf: *vf, driver })
+            }
             None => None,
         },
         Step::Kernel { vf, device } => {
@@ -116,6 +141,16 @@ async fn kernel_device(host: &Host, vf: Vf, queues: NonZeroU16) -> Result<Option
         queues: config.max_vqp.and_then(NonZeroU16::new).unwrap_or(queues),
         served: host.kernel.driver(&name).await? == Some(BusDriver::VhostVdpa),
     }))
+}
+
+/// The bond of this name, with those of its members that are uplinks.
+async fn bond(view: &View<'_>, name: &NetdevName) -> Result<Option<BondOf>, Error> {
+    let bonds = view.bonds().await?;
+    let Some(bond) = bonds.iter().find(|bond| bond.name == *name) else { return Ok(None) };
+    let links = view.links().await?;
+    let members = links.iter().filter(|link| bond.members.contains(&link.index));
+    let uplinks = members.filter_map(|link| link.parent).collect();
+    Ok(bond.mode.map(|mode| BondOf { mode, uplinks }))
 }
 
 /// Our ports on the bridge: of those `wanted`, the ones that are open under their device's present name; and all that

@@ -74,7 +74,17 @@ impl Receipt {
             !kept.contains(&step.subject()) && !step.hangs_on().is_some_and(goes) && !stays(step)
         };
         let left = self.all_stages().into_iter().map(|stage| stage.iter().filter(is_left).cloned().collect());
-        let obsolete = left.filter(|stage: &Vec<Step>| !stage.is_empty()).collect();
+        let mut obsolete: Vec<Vec<Step>> = left.collect();
+        // What was not there before us and stays without this has nothing to go back to.
+        let mut stages = stages;
+        let has_before = |step: &Step| matches!(self.initial.get(&step.subject()), Some(Some(_)));
+        let let_go = obsolete.iter().flatten().filter(|step| !has_before(step)).filter_map(Step::let_go);
+        stages.push(let_go.collect());
+        for stage in &mut obsolete {
+            stage.retain(|step| has_before(step) || step.let_go().is_none());
+        }
+        stages.retain(|stage| !stage.is_empty());
+        obsolete.retain(|stage| !stage.is_empty());
         Self { phase: Phase::Applying, access, order: order.or(self.order), stages, obsolete, ..self.clone() }
     }
 
@@ -125,6 +135,14 @@ impl Receipt {
         wanted(&self.stages)
     }
 
+    /// What is true only on the way: statements about subjects of which another is wanted in the end.
+    pub fn passing(&self) -> Vec<Step> {
+        let wanted: BTreeMap<String, &Step> =
+            self.wanted().into_iter().map(|step| (step.subject(), step)).collect();
+        let differs = |step: &&Step| wanted.get(&step.subject()).is_some_and(|wanted| wanted != step);
+        self.stages.iter().flatten().filter(differs).cloned().collect()
+    }
+
     /// What `setup` is to make true: what is wanted, after what was there before where nobody wants it any more.
     pub fn intended(&self) -> Vec<Step> {
         let before = |step: &Step| self.initial.get(&step.subject()).cloned().flatten();
@@ -152,10 +170,13 @@ fn vf_count(step: &Step) -> Option<(PciAddress, u16)> {
 
 /// What is wanted of each subject in the end: of two statements about one, the later.
 pub fn wanted(stages: &[Vec<Step>]) -> Vec<&Step> {
-    let all: Vec<&Step> = stages.iter().flatten().collect();
-    let subjects: Vec<String> = all.iter().map(|step| step.subject()).collect();
-    let last = |at: usize| !subjects[at + 1..].contains(&subjects[at]);
-    all.iter().enumerate().filter(|(at, _)| last(*at)).map(|(_, step)| *step).collect()
+    let all = || stages.iter().flatten();
+    let last: BTreeMap<String, usize> = all().enumerate().map(|(at, step)| (step.subject(), at)).collect();
+    all()
+        .enumerate()
+        .filter(|(at, step)| last.get(&step.subject()) == Some(at))
+        .map(|(_, step)| step)
+        .collect()
 }
 
 /// Where receipts are kept.

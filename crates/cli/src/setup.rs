@@ -10,7 +10,7 @@ use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
-use crate::plan::{Change, Order, Resolved, compare, resolve};
+use crate::plan::{Change, Resolved, compare, resolve};
 use crate::receipt::{Befores, Phase, Receipt, wanted};
 use crate::step::{Device, Step};
 use crate::until::Until;
@@ -57,13 +57,7 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
     if let Some(done) = attempt.firmware_first(&view, leave.firmware).await? {
         return Ok(done);
     }
-    let orders: &[Order] = if resolved.has_choice() {
-        &[Order::SwitchdevFirst, Order::VfsFirst]
-    } else {
-        &[Order::SwitchdevFirst]
-    };
-
-    let (mut receipt, mut befores) = attempt.receipt(&view, orders[0]).await?;
+    let (mut receipt, mut befores) = attempt.receipt(&view, 0).await?;
     let before = compare(run.host, &view, &receipt.intended()).await?;
     run.report.planned(&before);
     if before.iter().all(Change::holds) {
@@ -75,24 +69,38 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
         return Ok(Done { changed: false, statements: before, waits_for: Vec::new() });
     }
     let made = earlier.as_ref().map(Receipt::wanted).unwrap_or_default();
-    guard::ask(run.host, &before, &made, &leave.forced).await?;
+    let passing = compare(run.host, &view, &receipt.passing()).await?;
+    guard::ask(run.host, &before, &passing, &made, &leave.forced).await?;
 
     let mut at = 0;
     loop {
-        match attempt.apply(receipt, &befores).await {
+        let failure = match attempt.apply(receipt, &befores).await {
             Ok(statements) => {
-                if at > 0 {
-                    run.report.note(&format!("what works here: {}", orders[at]));
+                if let Some(order) = resolved.order(at).filter(|_| at > 0) {
+                    run.report.note(&format!("what works here: {order}"));
                 }
                 return Ok(Done { changed: true, statements, waits_for: Vec::new() });
             }
-            Err(failure) if at + 1 < orders.len() && refused_switchdev(&failure) => {
-                at += 1;
-                run.report.note(&format!("{}; trying another order: {}", failure.error.flat(), orders[at]));
-                (receipt, befores) = attempt.receipt(&View::new(run.host), orders[at]).await?;
-            }
-            Err(failure) => return Err(failure),
+            Err(failure) => failure,
+        };
+        at += 1;
+        let Some(order) =
+            resolved.order(at).filter(|_| at < resolved.attempts() && refused_switchdev(&failure))
+        else {
+            return Err(failure);
+        };
+        let view = View::new(run.host);
+        (receipt, befores) = attempt.receipt(&view, at).await?;
+        let changes = compare(run.host, &view, &receipt.intended()).await?;
+        let passing = compare(run.host, &view, &receipt.passing()).await?;
+        if let Err(Error::Guarded(objections)) =
+            guard::ask(run.host, &changes, &passing, &made, &leave.forced).await
+        {
+            let why: Vec<String> = objections.iter().map(ToString::to_string).collect();
+            run.report.note(&format!("{order} is not tried: {}", why.join(", ")));
+            return Err(failure);
         }
+        run.report.note(&format!("{}; trying another order: {order}", failure.error.flat()));
     }
 }
 
@@ -103,11 +111,8 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
 pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Result<Vec<Change>, Error> {
     let view = View::new(host);
     let resolved = resolve(host, &view, file).await?;
-    let stages = if resolved.waiting.is_empty() {
-        resolved.stages(Order::SwitchdevFirst)
-    } else {
-        firmware::stages(&resolved, earlier)
-    };
+    let stages =
+        if resolved.waiting.is_empty() { resolved.stages(0) } else { firmware::stages(&resolved, earlier) };
     let access = Access::of(file, std::path::Path::new(""));
     let (receipt, _) = intended(host, &view, earlier, access, None, stages).await?;
     compare(host, &view, &receipt.intended()).await
@@ -123,12 +128,12 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// What is to be done in this order, and how each subject of it reads now.
-    async fn receipt(&self, view: &View<'_>, order: Order) -> Result<(Receipt, Befores), Error> {
-        let stages = self.resolved.stages(order);
+    /// What is to be done in the attempt with this number, and how each subject of it reads now.
+    async fn receipt(&self, view: &View<'_>, attempt: usize) -> Result<(Receipt, Befores), Error> {
+        let stages = self.resolved.stages(attempt);
         let later = self.until.disturbed_before(&stages);
         let stages = self.until.part_of_stages(stages);
-        let (mut receipt, mut now) = self.receipt_for(view, stages, self.resolved.order(order)).await?;
+        let (mut receipt, mut now) = self.receipt_for(view, stages, self.resolved.order(attempt)).await?;
         let later = befores(self.run.host, view, &[later]).await?;
         receipt.remember(later.clone());
         now.extend(later);
@@ -213,7 +218,8 @@ pub(crate) async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) 
     {
         let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
         for vf in VfIndex::first(present).map(|index| Vf { pf, index }) {
-            steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust: Some(false) });
+            let (trust, spoofchk) = (Some(false), Some(false));
+            steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust, spoofchk });
             steps.push(Step::Driver { vf, driver: None });
             steps.push(Step::Up { device: Device::Vf(vf), up: false });
         }

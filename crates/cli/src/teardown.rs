@@ -38,7 +38,7 @@ pub async fn teardown(
     let changes = compare(run.host, &View::new(run.host), &initial).await?;
     let rewritten =
         firmware::cards(changes.iter().filter(|change| !change.holds()).map(|change| &change.wanted));
-    guard::ask(run.host, &changes, &receipt.wanted(), forced).await?;
+    guard::ask(run.host, &changes, &[], &receipt.wanted(), forced).await?;
 
     receipt.phase = Phase::Restoring;
     run.drawer().write(&receipt)?;

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
-use vdpa_eswitch::{DevlinkHandle, Representors, State};
+use vdpa_eswitch::{DevlinkHandle, LagState, PortRate, Representors, State, SteeringMode};
 use vdpa_hw::firmware::{Setting, SettingName};
-use vdpa_hw::{Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
+use vdpa_hw::{Bond, Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
 use vdpa_ovs::{BridgeName, Observation};
 
 use crate::error::Error;
@@ -19,17 +19,54 @@ use crate::step::Device;
 /// A look at a host.
 pub struct View<'a> {
     host: &'a Host,
-    functions: Memo<PciAddress, Function>,
-    links: Memo<(), Arc<Vec<Link>>>,
-    vf_attributes: Memo<PciAddress, BTreeMap<VfIndex, VfAttributes>>,
+    functions: Memo<PciAddress, Arc<Function>>,
+    links: Memo<(), Arc<Links>>,
+    bonds: Memo<(), Arc<Vec<Bond>>>,
+    vf_attributes: Memo<PciAddress, Arc<BTreeMap<VfIndex, VfAttributes>>>,
     eswitches: Memo<PciAddress, State>,
-    representors: Memo<PciAddress, Representors>,
+    steerings: Memo<PciAddress, Option<SteeringMode>>,
+    rates: Memo<PciAddress, Arc<BTreeMap<VfIndex, PortRate>>>,
+    lags: Memo<PciAddress, Option<LagState>>,
+    representors: Memo<PciAddress, Arc<Representors>>,
     tc_offloads: Memo<IfIndex, bool>,
     ingress: Memo<(), Arc<BTreeSet<IfIndex>>>,
     bridges: Memo<BridgeName, Arc<Observation>>,
     firmware: tokio::sync::Mutex<BTreeMap<(PciAddress, SettingName), Option<Setting>>>,
     /// Firmware settings that will be asked for: a tool is run for many at once.
     to_ask: Mutex<BTreeSet<(PciAddress, SettingName)>>,
+}
+
+/// Every network device, found without going through all of them for each.
+pub struct Links {
+    all: Vec<Link>,
+    at: BTreeMap<IfIndex, usize>,
+    of: BTreeMap<PciAddress, Vec<usize>>,
+}
+
+impl Links {
+    fn new(all: Vec<Link>) -> Self {
+        let (mut at, mut of) = (BTreeMap::new(), BTreeMap::<_, Vec<usize>>::new());
+        for (place, link) in all.iter().enumerate() {
+            at.insert(link.index, place);
+            if let Some(parent) = link.parent {
+                of.entry(parent).or_default().push(place);
+            }
+        }
+        Self { all, at, of }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.all.iter()
+    }
+
+    fn with(&self, index: IfIndex) -> Option<&Link> {
+        self.at.get(&index).map(|place| &self.all[*place])
+    }
+
+    fn of(&self, function: PciAddress) -> impl Iterator<Item = &Link> {
+        self.of.get(&function).into_iter().flatten().map(|place| &self.all[*place])
+    }
 }
 
 impl<'a> View<'a> {
@@ -39,8 +76,12 @@ impl<'a> View<'a> {
             host,
             functions: Memo::default(),
             links: Memo::default(),
+            bonds: Memo::default(),
             vf_attributes: Memo::default(),
             eswitches: Memo::default(),
+            steerings: Memo::default(),
+            rates: Memo::default(),
+            lags: Memo::default(),
             representors: Memo::default(),
             tc_offloads: Memo::default(),
             ingress: Memo::default(),
@@ -51,8 +92,8 @@ impl<'a> View<'a> {
     }
 
     /// The PCI function at `address`.
-    pub async fn function(&self, address: PciAddress) -> Result<Function, Error> {
-        self.functions.get(address, async || Ok(self.host.pci.function(address).await?)).await
+    pub async fn function(&self, address: PciAddress) -> Result<Arc<Function>, Error> {
+        self.functions.get(address, async || Ok(Arc::new(self.host.pci.function(address).await?))).await
     }
 
     /// Where `vf` sits; `None` while it does not exist.
@@ -61,22 +102,41 @@ impl<'a> View<'a> {
     }
 
     /// Every network device.
-    pub async fn links(&self) -> Result<Arc<Vec<Link>>, Error> {
-        self.links.get((), async || Ok(Arc::new(self.host.links.links().await?))).await
+    pub async fn links(&self) -> Result<Arc<Links>, Error> {
+        self.links.get((), async || Ok(Arc::new(Links::new(self.host.links.links().await?)))).await
+    }
+
+    /// Every bond.
+    pub async fn bonds(&self) -> Result<Arc<Vec<Bond>>, Error> {
+        self.bonds.get((), async || Ok(Arc::new(self.host.links.bonds().await?))).await
     }
 
     /// The network device that `device` is now; `None` where there is none.
     pub async fn link(&self, device: Device) -> Result<Option<Link>, Error> {
+        match self.find(device).await {
+            // A card that has gone has none.
+            Err(error) if error.is_absence_of(device.pf()) => Ok(None),
+            found => found,
+        }
+    }
+
+    async fn find(&self, device: Device) -> Result<Option<Link>, Error> {
         let links = self.links().await?;
         let found = match device {
-            Device::Uplink(pf) => links.iter().find(|link| link.parent == Some(pf) && is_uplink(link)),
+            Device::Uplink(pf) => links.of(pf).find(|link| is_uplink(link)),
             Device::Vf(vf) => match self.vf_address(vf).await? {
-                Some(address) => links.iter().find(|link| link.parent == Some(address)),
+                Some(address) => links.of(address).next(),
                 None => None,
             },
             Device::Representor(vf) => {
                 let index = self.representors(vf.pf).await?.vfs.get(&vf.index).map(|found| found.index);
-                index.and_then(|index| links.iter().find(|link| link.index == index))
+                index.and_then(|index| links.with(index))
+            }
+            Device::Bond(pf) => {
+                let uplink = links.of(pf).find(|link| is_uplink(link)).map(|link| link.index);
+                let bonds = self.bonds().await?;
+                let is_its = |bond: &&Bond| uplink.is_some_and(|uplink| bond.members.contains(&uplink));
+                bonds.iter().find(is_its).and_then(|bond| links.with(bond.index))
             }
         };
         Ok(found.cloned())
@@ -88,24 +148,48 @@ impl<'a> View<'a> {
     }
 
     /// What the PF keeps for its VFs; empty where it has no network device now.
-    pub async fn vf_attributes(&self, pf: PciAddress) -> Result<BTreeMap<VfIndex, VfAttributes>, Error> {
+    pub async fn vf_attributes(&self, pf: PciAddress) -> Result<Arc<BTreeMap<VfIndex, VfAttributes>>, Error> {
         let read = async || match self.link(Device::Uplink(pf)).await? {
-            Some(uplink) => Ok(self.host.links.vf_attributes(uplink.index).await?),
-            None => Ok(BTreeMap::new()),
+            Some(uplink) => Ok(Arc::new(self.host.links.vf_attributes(uplink.index).await?)),
+            None => Ok(Arc::default()),
         };
         self.vf_attributes.get(pf, read).await
     }
 
     /// How the eswitch of `pf` is set.
     pub async fn eswitch(&self, pf: PciAddress) -> Result<State, Error> {
-        self.eswitches.get(pf, async || Ok(self.host.eswitch.state(&DevlinkHandle::from(pf)).await?)).await
+        let read = async || {
+            // A card that the kernel is at work on answers nobody: its function says so without a wait.
+            self.function(pf).await?;
+            Ok(self.host.eswitch.state(&DevlinkHandle::from(pf)).await?)
+        };
+        self.eswitches.get(pf, read).await
+    }
+
+    /// Who programs the flow tables of `pf`'s card, where there is a choice.
+    pub async fn steering(&self, pf: PciAddress) -> Result<Option<SteeringMode>, Error> {
+        let read = async || Ok(self.host.eswitch.steering(&DevlinkHandle::from(pf)).await?);
+        self.steerings.get(pf, read).await
+    }
+
+    /// The rates of the ports of `pf`'s VFs, where there are any.
+    pub async fn rates(&self, pf: PciAddress) -> Result<Arc<BTreeMap<VfIndex, PortRate>>, Error> {
+        let read = async || Ok(Arc::new(self.host.eswitch.rates(&DevlinkHandle::from(pf)).await?));
+        self.rates.get(pf, read).await
+    }
+
+    /// Whether the ports of `pf`'s card are one in hardware, where the driver tells.
+    pub async fn lag(&self, pf: PciAddress) -> Result<Option<LagState>, Error> {
+        self.lags.get(pf, async || Ok(self.host.eswitch.lag(&DevlinkHandle::from(pf)).await?)).await
     }
 
     /// The representors of `pf`.
-    pub async fn representors(&self, pf: PciAddress) -> Result<Representors, Error> {
-        self.representors
-            .get(pf, async || Ok(self.host.eswitch.representors(&DevlinkHandle::from(pf)).await?))
-            .await
+    pub async fn representors(&self, pf: PciAddress) -> Result<Arc<Representors>, Error> {
+        let read = async || {
+            self.function(pf).await?;
+            Ok(Arc::new(self.host.eswitch.representors(&DevlinkHandle::from(pf)).await?))
+        };
+        self.representors.get(pf, read).await
     }
 
     /// Whether hw-tc-offload is active on `link`.
@@ -152,7 +236,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// Since kernel 5.8 representors hang on the PF's PCI function too (pitfall 17): the uplink is the one
+/// Since kernel 5.8 representors hang on the PF's PCI function too: the uplink is the one
 /// without a port name (legacy mode) or with that of a physical port.
 fn is_uplink(link: &Link) -> bool {
     link.phys_port_name.as_ref().is_none_or(|name| {

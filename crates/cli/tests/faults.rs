@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, reference, snapshot};
+use common::{Bench, alike, reference, snapshot};
 use proptest::prelude::*;
 use vdpa_cli::engine::Failure;
 use vdpa_hw::mock::{Fuse, Lasting, When};
@@ -40,7 +40,8 @@ async fn check(bench: &Bench, before: &str, failure: &Failure, case: &str) {
     bench.host.machine.set_fuse(None);
     let after = bench.settled_snapshot().await;
     if complete {
-        assert_eq!(before, after, "{case}: {} is said to have left the host as it was", failure.error);
+        let said = format!("{case}: {} is said to have left the host as it was", failure.error);
+        alike(before, &after, &said);
         assert!(!bench.has_receipt(), "{case}: a receipt of nothing");
         return;
     }
@@ -84,6 +85,31 @@ async fn every_operation_may_fail_where_switchdev_needs_vfs() {
         bench.profile(|profile| profile.refuses_switchdev_without_vfs = true);
     })
     .await;
+}
+
+/// Every setting of a card and of a VF, and a bond: each of them may fail.
+#[tokio::test]
+async fn every_operation_may_fail_with_everything_that_a_host_file_can_set() {
+    let text = r#"
+[[nic]]
+pci = "0000:43:00.0"
+vfs = 1
+steering_mode = "smfs"
+encap_mode = "none"
+inline_mode = "none"
+[[nic.vf]]
+index = 0
+max_rate_mbps = 1000
+link_state = "down"
+[[nic]]
+netdev = "enp67s0f1"
+vfs = 1
+[[bond]]
+name = "bond7"
+mode = "active-backup"
+nics = ["0000:43:00.0", "enp67s0f1"]
+"#;
+    every_operation_fails(text, |_| ()).await;
 }
 
 #[tokio::test]
@@ -132,21 +158,32 @@ async fn what_remains_is_listed_statement_by_statement() {
     assert_ne!(before, snapshot(&bench.host));
 }
 
+/// Settings of a card, one line each, of which a host file has some.
+const SETTINGS: [&str; 3] = ["steering_mode = \"smfs\"", "inline_mode = \"none\"", "encap_mode = \"none\""];
+
 /// A host file for host 105, with what is there before.
 fn host_files() -> impl Strategy<Value = (String, u16)> {
-    let vf = (prop::sample::select(vec!["none", "kernel", "dpdk"]), 1u16..5, any::<bool>());
-    (prop::collection::vec(vf, 1..=8), prop::option::of(1u16..=3), any::<bool>(), any::<bool>()).prop_map(
-        |(vfs, second, foreign_name, vm)| {
+    let rate = prop::option::of(1u32..100_000);
+    let vf =
+        (prop::sample::select(vec!["none", "kernel", "dpdk"]), 1u16..5, any::<bool>(), rate, any::<bool>());
+    let settings = prop::sample::subsequence(SETTINGS.to_vec(), 0..=SETTINGS.len());
+    let second = prop::option::of((1u16..=3, any::<bool>()));
+    (prop::collection::vec(vf, 1..=8), settings, second, any::<bool>(), any::<bool>()).prop_map(
+        |(vfs, settings, second, foreign_name, vm)| {
             use std::fmt::Write as _;
             let mut text =
                 format!("[bridge]\nname = \"{}\"\n", if foreign_name { "br-other" } else { "ovs-sriov" });
-            let _ = writeln!(text, "[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}", vfs.len());
+            let _ = writeln!(text, "[[nic]]\npci = \"0000:43:00.0\"\nvfs = {}\n{}", vfs.len(), settings.join("\n"));
             let mut vm = vm.then_some("vm = \"cx6.1\"");
-            for (index, (datapath, queues, mac)) in vfs.iter().enumerate() {
+            for (index, (datapath, queues, mac, rate, up)) in vfs.iter().enumerate() {
                 let _ = writeln!(
                     text,
                     "[[nic.vf]]\nindex = {index}\ndatapath = \"{datapath}\"\nqueues = {queues}"
                 );
+                if let Some(rate) = rate {
+                    let _ = writeln!(text, "max_rate_mbps = {rate}\nmin_rate_mbps = {}", rate / 2);
+                }
+                let _ = writeln!(text, "link_state = \"{}\"", if *up { "up" } else { "down" });
                 if *mac {
                     let _ = writeln!(text, "mac = \"e4:11:22:33:55:{index:02x}\"");
                 }
@@ -157,8 +194,14 @@ fn host_files() -> impl Strategy<Value = (String, u16)> {
                     let _ = writeln!(text, "{vm}");
                 }
             }
-            if let Some(vfs) = second {
+            if let Some((vfs, bonded)) = second {
                 let _ = writeln!(text, "[[nic]]\nnetdev = \"enp67s0f1\"\nvfs = {vfs}");
+                if bonded {
+                    let _ = writeln!(
+                        text,
+                        "[[bond]]\nname = \"bond7\"\nmode = \"802.3ad\"\nnics = [\"0000:43:00.0\", \"enp67s0f1\"]"
+                    );
+                }
             }
             (text, u16::try_from(vfs.len()).unwrap())
         },

@@ -10,7 +10,8 @@ use vdpa_hw::{IfIndex, MacAddress, VfIndex};
 use vdpa_netlink::Errno;
 
 use crate::{
-    DevlinkHandle, EncapMode, Error, Eswitch, Flavour, InlineMode, Mode, ParamMode, ParamValue, Representors,
+    DevlinkHandle, EncapMode, Error, Eswitch, Flavour, InlineMode, Mode, ParamMode, ParamValue, Rate,
+    Representors,
 };
 
 /// A switch to hold to the contract, and where its driver differs from others.
@@ -62,6 +63,31 @@ pub async fn all(subject: &Subject<'_>) {
     a_functions_mac_is_kept_or_refused(subject).await;
     a_parameter_is_kept(subject).await;
     a_parameter_that_is_not_there_is_refused(subject).await;
+    rates_are_kept_while_the_port_is_there(subject).await;
+}
+
+/// Rates read back as they were set, for the VF they were set for; what the cable cannot carry is refused; in legacy
+/// mode there are none.
+pub async fn rates_are_kept_while_the_port_is_there(subject: &Subject<'_>) {
+    let (eswitch, device) = (subject.eswitch, &subject.device);
+    assert!(eswitch.rates(device).await.expect("rates in legacy mode").is_empty());
+    switchdev(subject).await;
+    let fresh = eswitch.rates(device).await.expect("rates");
+    assert!(fresh.keys().eq(&subject.vfs), "{fresh:?}");
+    assert!(fresh.values().all(|port| port.rate == Rate::UNLIMITED), "{fresh:?}");
+    let (vf, port) = (subject.vfs[0], fresh[&subject.vfs[0]].port);
+    for rate in [Rate { min_mbps: 0, max_mbps: 1000 }, Rate { min_mbps: 10, max_mbps: 2000 }, Rate::UNLIMITED]
+    {
+        eswitch.set_rate(device, port, rate).await.expect("set_rate");
+        let now = eswitch.rates(device).await.expect("rates");
+        assert_eq!(now[&vf].rate, rate);
+        assert!(now.iter().all(|(other, port)| *other == vf || port.rate == Rate::UNLIMITED), "{now:?}");
+    }
+    let light_speed = Rate { min_mbps: 0, max_mbps: 4_000_000 };
+    let refused = eswitch.set_rate(device, port, light_speed).await;
+    assert_eq!(refused.err().and_then(|error| error.errno()), Some(Errno::EINVAL));
+    assert_eq!(eswitch.rates(device).await.expect("rates")[&vf].rate, Rate::UNLIMITED);
+    legacy(subject).await;
 }
 
 /// `devices` has the device, and `info` names its driver.

@@ -91,6 +91,16 @@ pub enum Error {
         #[source]
         seen: Box<Sighting>,
     },
+    /// The bond of the card's ports did not become one in hardware, or did not cease to be one.
+    #[error("the ports of {device} are {} in hardware after {limit:?}", lag_is(*.seen))]
+    LagStays {
+        /// The card's device.
+        device: DevlinkHandle,
+        /// What was there when the time was up; `None` where its driver tells nothing.
+        seen: Option<crate::LagState>,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The kernel could not be asked, or did not answer in time or in a way that can be read.
     #[error(transparent)]
     Netlink(vdpa_netlink::Error),
@@ -126,6 +136,10 @@ impl Error {
                 let driver = device.pci().map(|pci| format!("; `lspci -k -s {pci}` shows its driver"));
                 Some(format!("`devlink dev show` lists the devices there are{}", driver.unwrap_or_default()))
             }
+            Self::LagStays { device, .. } => Some(format!(
+                "mlx5 bonds two ports of one card in switchdev mode, in a bond of active-backup, balance-xor or \
+                 802.3ad and of no other ports: `dmesg`, `devlink dev eswitch show {device}`"
+            )),
             Self::NoPort { device, .. } => {
                 Some(format!("`devlink dev eswitch show {device}` shows its mode"))
             }
@@ -170,6 +184,14 @@ impl std::error::Error for Sighting {}
 
 fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
+}
+
+fn lag_is(seen: Option<crate::LagState>) -> &'static str {
+    match seen {
+        Some(crate::LagState::Active) => "still one",
+        Some(crate::LagState::Disabled) => "not one",
+        None => "not known to be one",
+    }
 }
 
 fn why_it_stays(changeable: bool) -> &'static str {

@@ -1,5 +1,6 @@
 //! What can be asked of the switches of a host.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,8 +8,8 @@ use vdpa_hw::{IfIndex, MacAddress, VfIndex};
 
 use crate::error::Result;
 use crate::{
-    DevlinkHandle, EncapMode, Info, InlineMode, Mode, Param, ParamMode, ParamValue, Port, Representor,
-    Representors, State,
+    DevlinkHandle, EncapMode, Info, InlineMode, LagState, Mode, Param, ParamMode, ParamValue, Port, PortRate,
+    Rate, Representor, Representors, State, SteeringMode, steering,
 };
 
 /// The switches of a host's cards, and the representors through which the host programs them.
@@ -52,6 +53,35 @@ pub trait Eswitch: Send + Sync {
         mode: ParamMode,
         value: &ParamValue,
     ) -> Result<()>;
+
+    /// Who programs the card's flow tables; `None` where the driver leaves no choice, or a newer one than is
+    /// known here.
+    async fn steering(&self, device: &DevlinkHandle) -> Result<Option<SteeringMode>> {
+        let params = self.params(device).await?;
+        let param = params.into_iter().find(|param| param.name == steering::PARAM);
+        Ok(param.and_then(|param| match param.values.get(&ParamMode::Runtime)? {
+            ParamValue::Text(text) => text.parse().ok(),
+            _ => None,
+        }))
+    }
+
+    /// Sets who programs the card's flow tables. mlx5 refuses a new one in switchdev mode.
+    async fn set_steering(&self, device: &DevlinkHandle, mode: SteeringMode) -> Result<()> {
+        let value = ParamValue::Text(mode.to_string());
+        self.set_param(device, steering::PARAM, ParamMode::Runtime, &value).await
+    }
+
+    /// The rates of the VFs' ports, which exist in switchdev mode only; empty where the driver has none.
+    async fn rates(&self, device: &DevlinkHandle) -> Result<BTreeMap<VfIndex, PortRate>>;
+
+    /// Sets the rates of a port. mlx5 refuses (EINVAL) what the cable cannot carry.
+    async fn set_rate(&self, device: &DevlinkHandle, port: u32, rate: Rate) -> Result<()>;
+
+    /// Whether the card's ports are one in hardware; `None` where its driver does not tell. Needs root.
+    async fn lag(&self, device: &DevlinkHandle) -> Result<Option<LagState>>;
+
+    /// Waits until the card's ports are one in hardware, or are none any more, no longer than `limit`.
+    async fn await_lag(&self, device: &DevlinkHandle, wanted: LagState, limit: Duration) -> Result<()>;
 
     /// The representors that are there now.
     async fn representors(&self, device: &DevlinkHandle) -> Result<Representors>;

@@ -47,10 +47,14 @@ mod firmware;
 mod handle;
 mod info;
 mod kernel;
+mod lag;
 mod mode;
 mod param;
 mod port;
+mod profile;
+mod rate;
 mod representor;
+mod steering;
 mod uapi;
 
 #[cfg(feature = "mock")]
@@ -64,7 +68,11 @@ pub use firmware::DevlinkFirmware;
 pub use handle::DevlinkHandle;
 pub use info::{Info, Versions};
 pub use kernel::Kernel;
+pub use lag::LagState;
 pub use mode::{EncapMode, InlineMode, Mode, State};
 pub use param::{Param, ParamMode, ParamValue};
 pub use port::{Flavour, FunctionState, Port, PortFunction};
+pub use profile::{Profile, VfAttribute};
+pub use rate::{PortRate, Rate};
 pub use representor::{PhysPortName, Representor, Representors};
+pub use steering::SteeringMode;

@@ -60,6 +60,15 @@ pub enum Error {
         /// What was there when the time was up.
         seen: String,
     },
+    /// The kernel has not returned from something that it was asked to do to the function: a driver that waits for
+    /// its card. It cannot be called back, and what is asked of the function meanwhile waits behind it.
+    #[error("the kernel does not return from work on {function}: {on}")]
+    AtWork {
+        /// The function.
+        function: PciAddress,
+        /// What it was asked for.
+        on: String,
+    },
     /// A file or socket of the host could not be used.
     #[error("cannot {intent}")]
     Io {

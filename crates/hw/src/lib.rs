@@ -35,6 +35,7 @@
 //! the kernel has refused. Waiting is on the kernel's and udev's own announcements, with a limit that the
 //! caller gives, and a [`Timeout`](Error::Timeout) says what was there when it was over.
 
+mod bond;
 #[cfg(feature = "mock")]
 pub mod contract;
 mod error;
@@ -48,6 +49,7 @@ pub mod platform;
 mod rtnl;
 mod sysfs;
 
+pub use bond::{BOND_ALIAS, Bond, BondMode};
 pub use error::{Error, Refusal, Result};
 pub use link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 pub use nouns::{DriverName, IfIndex, MacAddress, NetdevName, ParseError, PciAddress, PciId, Vf, VfIndex};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::bond::{Bond, BondMode};
 use crate::error::Result;
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, VfIndex};
 
@@ -111,6 +112,19 @@ pub trait Links: Send + Sync {
 
     /// Changes what the PF with the network device `pf` keeps for VF `vf`.
     async fn set_vf_attributes(&self, pf: IfIndex, vf: VfIndex, change: VfChange) -> Result<()>;
+
+    /// Every bond of this network namespace, by index.
+    async fn bonds(&self) -> Result<Vec<Bond>>;
+
+    /// Makes a bond that looks at its members' links every 100 ms, and marks it with [`BOND_ALIAS`](crate::BOND_ALIAS).
+    /// Refused (EEXIST) where a device has that name.
+    async fn add_bond(&self, name: &NetdevName, mode: BondMode) -> Result<IfIndex>;
+
+    /// Removes a bond; its members are on their own then, and down.
+    async fn remove_bond(&self, bond: IfIndex) -> Result<()>;
+
+    /// Puts a device, which must be down, into a bond, which brings it up; or takes it out, and leaves it down.
+    async fn set_master(&self, link: IfIndex, bond: Option<IfIndex>) -> Result<()>;
 
     /// How the device takes part in this host's own traffic: empty where it may be taken away.
     async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>>;

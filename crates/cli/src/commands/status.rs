@@ -3,7 +3,7 @@
 use super::{Result, Session};
 use crate::args::Wanted;
 use crate::host::Access;
-use crate::plan::{Order, compare, resolve};
+use crate::plan::{compare, resolve};
 use crate::receipt::{Phase, wanted};
 use crate::report::{Outcome, Standing};
 use crate::view::View;
@@ -17,7 +17,7 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
     } else {
         let file = options.host_file(session.is_simulated()).map_err(crate::Error::from)?;
         let host = session.host(&Access::of(&file, &session.common.ovsdb))?;
-        let stages = resolve(&host, &View::new(&host), &file).await?.stages(Order::SwitchdevFirst);
+        let stages = resolve(&host, &View::new(&host), &file).await?.stages(0);
         (host, wanted(&stages).into_iter().cloned().collect())
     };
     let changes = compare(&host, &View::new(&host), &steps).await?;

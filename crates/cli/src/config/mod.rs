@@ -3,10 +3,12 @@
 //! [`HostFile`] is validated whole: once one exists, its parts fit together. What only the host can
 //! tell (is this address a PF, does it allow so many VFs) is checked when a plan is made.
 
+mod bond;
 pub mod boot;
 mod firmware;
 mod parse;
 mod place;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -14,8 +16,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk::Memory;
+use vdpa_eswitch::{EncapMode, InlineMode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
-use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
+use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
@@ -35,6 +38,8 @@ pub struct HostFile {
     pub bridge: BridgeName,
     /// The cards' ports, by PF.
     pub nics: Vec<Nic>,
+    /// Bonds of their uplinks.
+    pub bonds: Vec<BondSpec>,
     /// How dpdk-vdpa processes are run.
     pub dpdk: Dpdk,
     /// Where the domains are.
@@ -52,9 +57,36 @@ pub struct Nic {
     pub vfs: Vec<VfSpec>,
     /// Firmware settings of its card.
     pub firmware: BTreeMap<SettingName, NvWanted>,
+    /// How its eswitch is to be set besides its mode.
+    pub tuning: Tuning,
     /// Where that stands, if it stands in a file.
     #[serde(skip)]
     pub places: Places,
+}
+
+/// How an eswitch is to be set besides its mode; what is `None` stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Tuning {
+    /// Who programs the card's flow tables.
+    pub steering: Option<SteeringMode>,
+    /// How much of each packet the VFs put into their send descriptors.
+    pub inline: Option<InlineMode>,
+    /// Whether it can encapsulate.
+    pub encap: Option<EncapMode>,
+}
+
+/// A bond of two uplinks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BondSpec {
+    /// Its name.
+    pub name: NetdevName,
+    /// How it spreads what it sends.
+    pub mode: BondMode,
+    /// The cards' ports in it, as their own tables name them.
+    pub nics: Vec<NicName>,
+    /// Where its name stands, if it stands in a file.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// Where in a host file stands what only the host can tell to be wrong.
@@ -66,6 +98,8 @@ pub struct Places {
     pub vfs: Option<Place>,
     /// The domains of its VFs.
     pub vms: BTreeMap<VfIndex, Place>,
+    /// Settings that its driver may not have, of the card or of a VF, by key.
+    pub keys: BTreeMap<(Option<VfIndex>, &'static str), Place>,
     /// Its firmware settings.
     pub firmware: BTreeMap<SettingName, Place>,
 }
@@ -106,6 +140,14 @@ pub struct VfSpec {
     pub index: VfIndex,
     /// Its MAC; left out, it is derived from the card's permanent address.
     pub mac: Option<MacAddress>,
+    /// Whether it may change its own MAC and go promiscuous, where somebody asks.
+    pub trust: Option<bool>,
+    /// Whether frames with a foreign source MAC are dropped, where somebody asks.
+    pub spoofchk: Option<bool>,
+    /// Whether its link is up: that of its representor.
+    pub up: bool,
+    /// How fast it may send.
+    pub rate: Rate,
     /// Who serves its virtio queues.
     pub datapath: Datapath,
     /// Queue pairs for the VM.
@@ -166,7 +208,14 @@ impl HostFile {
         let vfs = VfIndex::first(vfs).map(|index| VfSpec { datapath, ..VfSpec::plain(index) }).collect();
         Self {
             bridge: bridge.unwrap_or_else(default_bridge),
-            nics: vec![Nic { pf, vfs, firmware: BTreeMap::new(), places: Places::default() }],
+            nics: vec![Nic {
+                pf,
+                vfs,
+                firmware: BTreeMap::new(),
+                tuning: Tuning::default(),
+                places: Places::default(),
+            }],
+            bonds: Vec::new(),
             dpdk: Dpdk::default(),
             libvirt: Libvirt::default(),
             boot: boot::Boot::default(),
@@ -178,7 +227,8 @@ impl HostFile {
 impl Default for HostFile {
     fn default() -> Self {
         let (dpdk, libvirt) = (Dpdk::default(), Libvirt::default());
-        Self { bridge: default_bridge(), nics: Vec::new(), dpdk, libvirt, boot: boot::Boot::default() }
+        let (bridge, boot) = (default_bridge(), boot::Boot::default());
+        Self { bridge, nics: Vec::new(), bonds: Vec::new(), dpdk, libvirt, boot }
     }
 }
 

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::Deserialize;
 use toml::Spanned;
 use vdpa_datapath::dpdk::Memory;
-use vdpa_hw::{MacAddress, NetdevName, PciAddress, VfIndex};
+use vdpa_eswitch::Rate;
+use vdpa_hw::{MacAddress, VfIndex};
 use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
-use super::boot::RawBoot;
-use super::firmware::RawFirmware;
+use super::raw::{RawBridge, RawHost, RawNic, RawVf};
 use super::{
-    ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, VfSpec,
+    ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, Tuning,
+    VfSpec,
 };
 
 /// What a process gets where it is to do without huge pages: enough for the control path.
@@ -53,71 +53,10 @@ pub fn parse(path: &Path, source: &str) -> Result<HostFile, ConfigError> {
     reader.host(raw)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawHost {
-    #[serde(default)]
-    bridge: RawBridge,
-    #[serde(default)]
-    nic: Vec<Spanned<RawNic>>,
-    #[serde(default)]
-    dpdk: RawDpdk,
-    #[serde(default)]
-    libvirt: RawLibvirt,
-    #[serde(default)]
-    boot: RawBoot,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawBridge {
-    name: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawNic {
-    pci: Option<Spanned<PciAddress>>,
-    netdev: Option<Spanned<NetdevName>>,
-    vfs: Spanned<u16>,
-    #[serde(default)]
-    firmware: RawFirmware,
-    #[serde(default)]
-    vf: Vec<RawVf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawVf {
-    index: Spanned<VfIndex>,
-    mac: Option<Spanned<MacAddress>>,
-    #[serde(default)]
-    datapath: Datapath,
-    queues: Option<Spanned<u16>>,
-    vm: Option<Spanned<String>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawDpdk {
-    program: Option<PathBuf>,
-    hugepages: Option<bool>,
-    memory_mb: Option<u32>,
-    #[serde(default)]
-    eal_args: Vec<String>,
-    group: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawLibvirt {
-    uri: Option<String>,
-}
-
 /// The file being read, for naming places in it.
 pub(super) struct Reader<'a> {
-    path: &'a Path,
-    source: &'a str,
+    pub(super) path: &'a Path,
+    pub(super) source: &'a str,
 }
 
 impl Reader<'_> {
@@ -156,7 +95,8 @@ impl Reader<'_> {
             group: raw.dpdk.group,
         };
         let (bridge, boot) = (self.bridge(raw.bridge)?, self.boot(raw.boot)?);
-        Ok(HostFile { bridge, nics, dpdk, libvirt, boot })
+        let bonds = self.bonds(raw.bond, &nics, &bridge)?;
+        Ok(HostFile { bridge, nics, bonds, dpdk, libvirt, boot })
     }
 
     fn bridge(&self, raw: RawBridge) -> Result<BridgeName, ConfigError> {
@@ -200,6 +140,17 @@ impl Reader<'_> {
             }
         };
         let firmware = self.firmware(raw.firmware, &mut places)?;
+        let mut known = |key, span: Option<Range<usize>>| {
+            places.keys.extend(span.and_then(|span| Some(((None, key), place(&span)?))));
+        };
+        known("steering_mode", raw.steering_mode.as_ref().map(Spanned::span));
+        known("inline_mode", raw.inline_mode.as_ref().map(Spanned::span));
+        known("encap_mode", raw.encap_mode.as_ref().map(Spanned::span));
+        let tuning = Tuning {
+            steering: raw.steering_mode.map(Spanned::into_inner),
+            inline: raw.inline_mode.map(Spanned::into_inner),
+            encap: raw.encap_mode.map(Spanned::into_inner),
+        };
         let (count, count_span) = (*raw.vfs.get_ref(), raw.vfs.span());
         if count == 0 {
             let message = format!("{pf} is to have no VFs");
@@ -223,9 +174,13 @@ impl Reader<'_> {
                 return Err(self.wrong(&raw.index.span(), message, "keep one of the two"));
             }
             places.vms.extend(raw.vm.as_ref().and_then(|vm| Some((index, place(&vm.span())?))));
+            for (key, asked) in [("trust", &raw.trust), ("spoofchk", &raw.spoofchk)] {
+                let asked = asked.as_ref().and_then(|asked| place(&asked.span()));
+                places.keys.extend(asked.map(|place| ((Some(index), key), place)));
+            }
             *slot = self.vf(&pf, raw, macs)?;
         }
-        Ok(Nic { pf, vfs, firmware, places })
+        Ok(Nic { pf, vfs, firmware, tuning, places })
     }
 
     fn vf(
@@ -256,7 +211,46 @@ impl Reader<'_> {
         })?;
         let datapath = raw.datapath;
         let vm = raw.vm.map(|vm| self.vm(&who, &vm, datapath)).transpose()?;
-        Ok(VfSpec { index, mac: raw.mac.map(Spanned::into_inner), datapath, queues, vm })
+        Ok(VfSpec {
+            index,
+            mac: raw.mac.map(Spanned::into_inner),
+            trust: raw.trust.map(Spanned::into_inner),
+            spoofchk: raw.spoofchk.map(Spanned::into_inner),
+            up: raw.link_state.map_or(Ok(true), |state| self.link_state(&who, &state))?,
+            rate: self.rate(&who, raw.min_rate_mbps.as_ref(), raw.max_rate_mbps.as_ref())?,
+            datapath,
+            queues,
+            vm,
+        })
+    }
+
+    fn link_state(&self, who: &str, state: &Spanned<String>) -> Result<bool, ConfigError> {
+        match state.get_ref().as_str() {
+            "up" => Ok(true),
+            "down" => Ok(false),
+            other => {
+                let message = format!("{who} is to have the link state `{other}`");
+                let hint = "`up` or `down`: in switchdev mode a VF's link is its representor's, and no switch of \
+                            mlx5 lets it follow the cable (`auto`)";
+                Err(self.wrong(&state.span(), message, hint))
+            }
+        }
+    }
+
+    fn rate(
+        &self,
+        who: &str,
+        min: Option<&Spanned<u32>>,
+        max: Option<&Spanned<u32>>,
+    ) -> Result<Rate, ConfigError> {
+        let value = |rate: Option<&Spanned<u32>>| rate.map_or(0, |rate| *rate.get_ref());
+        let rate = Rate { min_mbps: value(min), max_mbps: value(max) };
+        if let Some(min) = min.filter(|_| rate.max_mbps > 0 && rate.min_mbps > rate.max_mbps) {
+            let message =
+                format!("{who} is to have at least {} Mbit/s and at most {}", rate.min_mbps, rate.max_mbps);
+            return Err(self.wrong(&min.span(), message, "lower `min_rate_mbps`, or raise `max_rate_mbps`"));
+        }
+        Ok(rate)
     }
 
     fn vm(&self, who: &str, name: &Spanned<String>, datapath: Datapath) -> Result<DomainName, ConfigError> {
@@ -274,7 +268,17 @@ impl Reader<'_> {
 impl VfSpec {
     /// The VF that is asked for by number only.
     pub fn plain(index: VfIndex) -> Self {
-        Self { index, mac: None, datapath: Datapath::None, queues: NonZeroU16::MIN, vm: None }
+        Self {
+            index,
+            mac: None,
+            trust: None,
+            spoofchk: None,
+            up: true,
+            rate: Rate::UNLIMITED,
+            datapath: Datapath::None,
+            queues: NonZeroU16::MIN,
+            vm: None,
+        }
     }
 }
 

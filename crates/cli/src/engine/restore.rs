@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Run, switched};
 use crate::arrival::await_devices;
 use crate::enforce::enforce;
+use crate::error::Error;
 use crate::plan::{Change, compare};
 use crate::receipt::Befores;
 use crate::step::Step;
@@ -88,7 +89,12 @@ impl Run<'_> {
                 self.report.warn(&error.flat());
             }
             let steps: Vec<&Step> = due.iter().map(|change| &change.wanted).collect();
-            for (step, error) in enforce(self.host, &view, &steps, self.report).await {
+            let mut errors = enforce(self.host, &view, &steps, self.report).await;
+            let refused: Vec<Step> = errors.iter().filter_map(refused_mode).collect();
+            if !refused.is_empty() {
+                errors.extend(self.without_vfs(&refused).await);
+            }
+            for (step, error) in errors {
                 failed.insert(step.subject(), error.flat());
             }
             if let Err(error) = self.host.checkpoint() {
@@ -111,6 +117,8 @@ impl Run<'_> {
                 .map(|mut changes| changes.remove(0))
             {
                 Ok(change) if change.holds() => {}
+                // With a card that was pulled out went what was to be brought back of it.
+                Ok(change) if change.now.is_none() && self.has_gone(&change.wanted).await => {}
                 Ok(change) => remains.push(Remains { before: change.wanted, now: change.now, why }),
                 Err(error) => {
                     remains.push(Remains {
@@ -123,6 +131,30 @@ impl Run<'_> {
         }
         remains
     }
+}
+
+impl Run<'_> {
+    /// Takes the VFs of cards away that do not switch with them, and switches these cards: the way back of the order
+    /// that takes VFs away first. They come again when the statements are gone through forwards.
+    async fn without_vfs(&self, modes: &[Step]) -> Vec<(Step, Error)> {
+        let none = |step: &Step| step.card().map(|pf| Step::Vfs { pf, count: 0 });
+        let none: Vec<Step> = modes.iter().filter_map(none).collect();
+        let view = View::new(self.host);
+        let mut errors = enforce(self.host, &view, &none.iter().collect::<Vec<_>>(), self.report).await;
+        let view = View::new(self.host);
+        errors.extend(enforce(self.host, &view, &modes.iter().collect::<Vec<_>>(), self.report).await);
+        errors
+    }
+
+    async fn has_gone(&self, step: &Step) -> bool {
+        let Some(card) = step.card() else { return false };
+        matches!(self.host.pci.function(card).await, Err(vdpa_hw::Error::NoFunction(_)))
+    }
+}
+
+/// The statement about a mode that a kernel refused.
+fn refused_mode((step, error): &(Step, Error)) -> Option<Step> {
+    (matches!(step, Step::EswitchMode { .. }) && matches!(error, Error::ModeRefused(_))).then(|| step.clone())
 }
 
 /// What `befores` says besides: of VFs that were there, their MACs, then their drivers, then their links; and of firmware

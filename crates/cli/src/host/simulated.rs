@@ -207,6 +207,7 @@ impl OvsService for SimulatedHost {
     async fn restart(&self) -> Result<(), Error> {
         let restart = |_: &Machine| {
             self.vswitch.restart();
+            self.machine.meddle(kernel::ovs_restarts);
             Ok(())
         };
         self.machine

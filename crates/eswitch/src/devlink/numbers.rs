@@ -17,6 +17,8 @@ pub(crate) mod command {
         DEVLINK_CMD_PARAM_GET = 38,
         DEVLINK_CMD_PARAM_SET = 39,
         DEVLINK_CMD_INFO_GET = 51,
+        DEVLINK_CMD_RATE_GET = 74,
+        DEVLINK_CMD_RATE_SET = 75,
     }
 }
 
@@ -55,6 +57,8 @@ pub(crate) mod attribute {
         DEVLINK_ATTR_INFO_BOARD_SERIAL_NUMBER = 146,
         DEVLINK_ATTR_PORT_EXTERNAL = 149,
         DEVLINK_ATTR_PORT_CONTROLLER_NUMBER = 150,
+        DEVLINK_ATTR_RATE_TX_SHARE = 166,
+        DEVLINK_ATTR_RATE_TX_MAX = 167,
     }
 }
 

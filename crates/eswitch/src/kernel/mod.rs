@@ -3,6 +3,7 @@
 mod sysfs;
 mod wait;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use vdpa_netlink::{Attributes, Errno, Family, Malformed, Message, Request};
 
 use crate::error::{Error, Result, Sighting};
 use crate::{
-    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, Mode, Param, ParamMode, ParamValue, Port,
-    Representor, Representors, State,
+    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param, ParamMode,
+    ParamValue, Port, PortRate, Rate, Representor, Representors, State,
 };
-use crate::{devlink, ethtool};
+use crate::{devlink, ethtool, lag};
 
 /// The switches of this host, asked by devlink and ethtool over generic netlink.
 ///
@@ -97,6 +98,39 @@ impl Eswitch for Kernel {
         value: &ParamValue,
     ) -> Result<()> {
         done(device, devlink::param::set(device, name, mode, value)).await
+    }
+
+    async fn rates(&self, device: &DevlinkHandle) -> Result<BTreeMap<VfIndex, PortRate>> {
+        let listed = self.listed(device, devlink::rate::list(device), devlink::rate::read).await;
+        let rates = match listed {
+            // A kernel before 5.14 knows no such command.
+            Err(error) if error.errno() == Some(Errno::EOPNOTSUPP) => return Ok(BTreeMap::new()),
+            rates => rates?,
+        };
+        let ports = self.ports(device).await?;
+        let vfs: BTreeMap<u32, VfIndex> =
+            ports.iter().filter_map(|port| Some((port.index, port.local_vf()?))).collect();
+        Ok(rates.into_iter().flatten().filter_map(|rate| Some((*vfs.get(&rate.port)?, rate))).collect())
+    }
+
+    async fn set_rate(&self, device: &DevlinkHandle, port: u32, rate: Rate) -> Result<()> {
+        done(device, devlink::rate::set(device, port, rate)).await
+    }
+
+    async fn lag(&self, device: &DevlinkHandle) -> Result<Option<LagState>> {
+        device.pci().map_or(Ok(None), |pf| lag::read(&self.sysfs, pf))
+    }
+
+    async fn await_lag(&self, device: &DevlinkHandle, wanted: LagState, limit: Duration) -> Result<()> {
+        let seen = match device.pci() {
+            Some(pf) => lag::until(&self.sysfs, pf, wanted, limit).await?,
+            None => None,
+        };
+        if seen == Some(wanted) {
+            Ok(())
+        } else {
+            Err(Error::LagStays { device: device.clone(), seen, limit })
+        }
     }
 
     async fn representors(&self, device: &DevlinkHandle) -> Result<Representors> {

@@ -6,6 +6,7 @@
 
 mod rules;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +16,8 @@ use vdpa_netlink::{Errno, Refusal};
 
 use crate::error::{Error, Result, Sighting};
 use crate::{
-    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, Mode, Param, ParamMode, ParamValue, Port,
-    PortFunction, Representor, Representors, State, Versions,
+    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param, ParamMode,
+    ParamValue, Port, PortFunction, PortRate, Rate, Representor, Representors, State, Versions,
 };
 
 /// The index of the uplink's port: mlx5 numbers ports by vport, and the uplink's is 0xffff
@@ -26,10 +27,10 @@ const UPLINK: u32 = 0xffff;
 #[async_trait]
 impl Eswitch for Machine {
     async fn devices(&self) -> Result<Vec<DevlinkHandle>> {
-        // mlx5 registers a devlink instance for each function that it is bound to, VFs too.
+        // mlx5 registers a devlink instance for each function that it is bound to, VFs too; ice's VFs have none.
         Ok(self.observe(|state| {
             let bound = state.functions.iter().filter(|(_, function)| {
-                function.driver.as_ref().is_some_and(|driver| driver.as_str() == "mlx5_core")
+                function.driver.as_ref().is_some_and(|driver| matches!(driver.as_str(), "mlx5_core" | "ice"))
             });
             bound.map(|(address, _)| DevlinkHandle::from(*address)).collect()
         }))
@@ -103,11 +104,13 @@ impl Eswitch for Machine {
     }
 
     async fn ports(&self, device: &DevlinkHandle) -> Result<Vec<Port>> {
+        self.tally("ports");
         let pf = function(self, device).await?;
         Ok(self.observe(|state| ports(state, pf)))
     }
 
     async fn params(&self, device: &DevlinkHandle) -> Result<Vec<Param>> {
+        self.tally("params");
         let address = function(self, device).await?;
         Ok(self.observe(|state| {
             let params = state.pf(address).map(|pf| &pf.params).into_iter().flatten();
@@ -133,7 +136,41 @@ impl Eswitch for Machine {
             })
     }
 
+    async fn rates(&self, device: &DevlinkHandle) -> Result<BTreeMap<VfIndex, PortRate>> {
+        let address = function(self, device).await?;
+        self.tally("rates");
+        Ok(self.observe(|state| {
+            let switchdev = state.pf(address).filter(|pf| pf.eswitch.mode == EswitchMode::Switchdev);
+            let vfs = switchdev.map(|pf| &pf.vfs).into_iter().flatten();
+            let rate = |(min_mbps, max_mbps)| Rate { min_mbps, max_mbps };
+            vfs.map(|(vf, kept)| (*vf, PortRate { port: port_of(*vf), rate: rate(kept.rate_mbps) })).collect()
+        }))
+    }
+
+    async fn set_rate(&self, device: &DevlinkHandle, port: u32, rate: Rate) -> Result<()> {
+        let address = function(self, device).await?;
+        let object = format!("{device}/{port}");
+        self.operate("devlink_rate", &object, |state| rules::set_rate(state, address, port, rate))
+            .map_err(|refusal| refused(format!("set the rate of port {object}: {rate}"), refusal))
+    }
+
+    async fn lag(&self, device: &DevlinkHandle) -> Result<Option<LagState>> {
+        let address = function(self, device).await?;
+        Ok(self.observe(|state| lag_state(state, address)))
+    }
+
+    async fn await_lag(&self, device: &DevlinkHandle, wanted: LagState, limit: Duration) -> Result<()> {
+        let address = function(self, device).await?;
+        let found = self.wait(limit, |state| lag_state(state, address).filter(|seen| *seen == wanted)).await;
+        found.map(|_| ()).ok_or_else(|| Error::LagStays {
+            device: device.clone(),
+            seen: self.observe(|state| lag_state(state, address)),
+            limit,
+        })
+    }
+
     async fn representors(&self, device: &DevlinkHandle) -> Result<Representors> {
+        self.tally("representors");
         let pf = function(self, device).await?;
         Ok(self.observe(|state| representors(state, pf)))
     }
@@ -198,6 +235,16 @@ impl Eswitch for Machine {
     }
 }
 
+/// The port of a VF: mlx5's number of its vport.
+fn port_of(vf: VfIndex) -> u32 {
+    u32::from(vf.get()) + 1
+}
+
+fn lag_state(state: &Simulated, pf: PciAddress) -> Option<LagState> {
+    state.pf(pf)?;
+    Some(if kernel::is_bonded_in_hardware(state, pf) { LagState::Active } else { LagState::Disabled })
+}
+
 /// The function behind a device that has devlink.
 async fn function(machine: &Machine, device: &DevlinkHandle) -> Result<PciAddress> {
     let known = machine.devices().await?.contains(device);
@@ -248,7 +295,7 @@ fn ports(state: &Simulated, address: PciAddress) -> Vec<Port> {
         function: None,
     };
     let of_vf = |(index, settings): (&VfIndex, &vdpa_hw::mock::VfSettings)| Port {
-        index: u32::from(index.get()) + 1,
+        index: port_of(*index),
         flavour: Some(Flavour::PciVf),
         number: None,
         pf: Some(0),

@@ -6,10 +6,10 @@
 use vdpa_hw::firmware::{NUM_OF_VFS, SRIOV_EN, SettingName, Value};
 use vdpa_hw::mock::kernel::{Outcome, set_settings};
 use vdpa_hw::mock::{EswitchMode, Inline, NetdevRole, SimParam, State as Simulated};
-use vdpa_hw::{MacAddress, PciAddress, Vf};
+use vdpa_hw::{MacAddress, PciAddress, Vf, VfIndex};
 use vdpa_netlink::{Errno, Refusal};
 
-use crate::{EncapMode, InlineMode, Param, ParamMode, ParamValue};
+use crate::{EncapMode, InlineMode, Param, ParamMode, ParamValue, Rate};
 
 /// `mlx5_devlink_eswitch_inline_mode_set` in mlx5's `eswitch_offloads.c`: `ConnectX-5` and later need no
 /// inline header (`MLX5_CAP_INLINE_MODE_NOT_REQUIRED`) and take no other mode.
@@ -51,6 +51,21 @@ pub(super) fn set_function_mac(state: &mut Simulated, vf: Vf, mac: MacAddress) -
     Ok(())
 }
 
+/// `devlink_nl_rate_set_doit` in `net/devlink/rate.c`: a port has rates while it is there. mlx5's
+/// `esw_qos_devlink_rate_to_mbps` refuses what the cable cannot carry, here 100 Gbit/s.
+pub(super) fn set_rate(state: &mut Simulated, pf: PciAddress, port: u32, rate: Rate) -> Outcome {
+    const SPEED_MBPS: u32 = 100_000;
+    let pf = state.pf_mut(pf).ok_or(Errno::ENODEV)?;
+    let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
+    let vf = port.checked_sub(1).and_then(|index| u16::try_from(index).ok()).map(VfIndex::new);
+    let kept = vf.and_then(|vf| pf.vfs.get_mut(&vf)).filter(|_| switchdev).ok_or(Errno::ENODEV)?;
+    if rate.min_mbps.max(rate.max_mbps) > SPEED_MBPS {
+        return Err(Refusal::because(Errno::EINVAL, "mlx5_core: TX rate value exceed link maximum speed"));
+    }
+    kept.rate_mbps = (rate.min_mbps, rate.max_mbps);
+    Ok(())
+}
+
 /// `devlink_nl_param_set_doit` in `net/devlink/param.c` and the parameter's own check.
 pub(super) fn set_param(
     state: &mut Simulated,
@@ -65,10 +80,15 @@ pub(super) fn set_param(
     // A parameter that the driver has not registered: devlink_param_get_from_info finds none.
     let pf = state.pf_mut(address).ok_or(Errno::EINVAL)?;
     let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
+    let in_the_way = pf.profile.refuses_steering_with_vfs && pf.num_vfs > 0;
     let param = pf.params.get_mut(name).ok_or(Errno::EINVAL)?;
     match (param, mode, value) {
         (SimParam::Runtime(now), ParamMode::Runtime, ParamValue::Text(wanted)) => {
             steering_mode_is_allowed(wanted, switchdev)?;
+            if in_the_way {
+                // The vendor's own driver (SR-IOV network operator, netplan #608); its words are not known here.
+                return Err(Errno::EOPNOTSUPP.into());
+            }
             now.clone_from(wanted);
         }
         (SimParam::Driverinit(now), ParamMode::Driverinit, ParamValue::Bool(wanted)) => *now = *wanted,

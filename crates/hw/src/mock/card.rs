@@ -32,6 +32,9 @@ pub struct SimPf {
     pub params: BTreeMap<String, SimParam>,
     /// How its driver behaves.
     pub profile: Profile,
+    /// A write to its `sriov_numvfs` has not returned.
+    #[serde(default)]
+    pub stuck: bool,
 }
 
 /// A devlink parameter of a driver.
@@ -53,6 +56,9 @@ pub struct VfSettings {
     pub trust: bool,
     /// Spoof checking.
     pub spoofchk: bool,
+    /// The rates of its port in switchdev mode: share and limit, in Mbit/s, 0 for none.
+    #[serde(default)]
+    pub rate_mbps: (u32, u32),
 }
 
 /// A virtual function.
@@ -128,6 +134,25 @@ pub struct Profile {
     /// Takes no flower rule, as a card does whose tables are full.
     #[serde(default)]
     pub refuses_flower: bool,
+    /// Every change of the mode is refused while there are VFs: `ice_eswitch_mode_set` in Linux 6.12.
+    #[serde(default)]
+    pub refuses_mode_with_vfs: bool,
+    /// A new `flow_steering_mode` is refused while there are VFs: the vendor's driver (netplan #608).
+    #[serde(default)]
+    pub refuses_steering_with_vfs: bool,
+    /// A VF takes a MAC of its own when it is bound, whatever it was given.
+    #[serde(default)]
+    pub ignores_mac: bool,
+    /// hw-tc-offload is off on all of its ports after a restart of Open vSwitch, as scripts that set it after each
+    /// restart have it (os-net-config); no kernel source says why it should.
+    #[serde(default)]
+    pub loses_tc_offload_at_restart: bool,
+    /// A write to `sriov_numvfs` does not return: a driver that waits for its firmware.
+    #[serde(default)]
+    pub hangs_at_vf_count: bool,
+    /// Bonds of its ports do not become one in hardware.
+    #[serde(default)]
+    pub holds_lag: bool,
     /// VFs have a vDPA management device once `mlx5_core` is bound to them.
     pub has_vdpa: bool,
 }

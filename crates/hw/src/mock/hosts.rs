@@ -49,7 +49,29 @@ pub fn mlx5() -> Profile {
         ignores_tc_offload: false,
         has_permanent_params: false,
         refuses_flower: false,
+        refuses_mode_with_vfs: false,
+        refuses_steering_with_vfs: false,
+        ignores_mac: false,
+        loses_tc_offload_at_restart: false,
+        hangs_at_vf_count: false,
+        holds_lag: false,
         has_vdpa: true,
+    }
+}
+
+/// How `ice` behaves: the mode changes only without VFs (`ice_eswitch_mode_set`), and there is no vDPA.
+pub fn ice() -> Profile {
+    Profile { refuses_mode_with_vfs: true, has_vdpa: false, ..mlx5() }
+}
+
+/// Gives the PF at `address` another driver, whose VFs belong to `vf_driver`, and no parameters.
+pub fn drive(state: &mut State, address: PciAddress, driver: &str, vf_driver: &str, profile: Profile) {
+    state.drivers.extend([driver, vf_driver].iter().filter_map(|name| name.parse().ok()));
+    if let Some(function) = state.functions.get_mut(&address) {
+        function.driver = driver.parse().ok();
+    }
+    if let Some(pf) = state.pf_mut(address) {
+        (pf.profile, pf.params) = (profile, BTreeMap::new());
     }
 }
 
@@ -94,6 +116,7 @@ pub fn add_pf(
             },
             params: mlx5_params(),
             profile: mlx5(),
+            stuck: false,
         })),
     };
     state.functions.insert(address, function);
@@ -107,6 +130,8 @@ pub fn add_pf(
         tc_offload: Some(false),
         ingress_qdisc: false,
         ovs_port: false,
+        bond: None,
+        master: None,
         uses: Vec::new(),
     };
     state.next_ifindex += 1;
@@ -123,6 +148,8 @@ fn add_management(state: &mut State) {
         tc_offload: None,
         ingress_qdisc: false,
         ovs_port: false,
+        bond: None,
+        master: None,
         uses: vec![ManagementUse::MemberOf(name("baremetal")), ManagementUse::DefaultRoute],
     };
     state.netdevs.insert(IfIndex(2), eno1);

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::kernel;
 use super::machine::Machine;
 use super::pci::refused;
-use super::{EswitchMode, Netdev, NetdevRole, SimRole, State};
+use super::{EswitchMode, Netdev, NetdevRole, SimBond, SimRole, State};
+use crate::bond::{Bond, BondMode};
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 use crate::nouns::{IfIndex, NetdevName, PciAddress, Vf, VfIndex};
@@ -16,6 +17,7 @@ use crate::nouns::{IfIndex, NetdevName, PciAddress, Vf, VfIndex};
 #[async_trait]
 impl Links for Machine {
     async fn links(&self) -> Result<Vec<Link>> {
+        self.tally("links");
         Ok(self.observe(|state| {
             state.netdevs.iter().map(|(index, netdev)| shown(state, *index, netdev)).collect()
         }))
@@ -28,6 +30,7 @@ impl Links for Machine {
     }
 
     async fn vf_attributes(&self, pf: IfIndex) -> Result<BTreeMap<VfIndex, VfAttributes>> {
+        self.tally("vf_attributes");
         let pf = self.pf_of(pf)?;
         Ok(self.observe(|state| {
             let settings = state.pf(pf).map(|pf| &pf.vfs).into_iter().flatten();
@@ -51,7 +54,43 @@ impl Links for Machine {
             .ok_or(Error::NoLink(link))
     }
 
+    async fn bonds(&self) -> Result<Vec<Bond>> {
+        self.tally("bonds");
+        Ok(self.observe(|state| {
+            let members = |bond: IfIndex| {
+                let of_it = state.netdevs.iter().filter(move |(_, netdev)| netdev.master == Some(bond));
+                of_it.map(|(index, _)| *index).collect()
+            };
+            let bond = |(index, netdev): (&IfIndex, &Netdev)| {
+                let SimBond { mode, ours } = netdev.bond?;
+                let (index, name) = (*index, netdev.name.clone());
+                Some(Bond { index, name, mode: Some(mode), ours, members: members(index) })
+            };
+            state.netdevs.iter().filter_map(bond).collect()
+        }))
+    }
+
+    async fn add_bond(&self, name: &NetdevName, mode: BondMode) -> Result<IfIndex> {
+        self.operate("bond", name, |state| kernel::add_bond(state, name, mode))
+            .map_err(refused(format!("make the bond {name}")))
+    }
+
+    async fn remove_bond(&self, bond: IfIndex) -> Result<()> {
+        let name = self.name(bond)?;
+        self.operate("bond", &name, |state| kernel::remove_bond(state, bond))
+            .map_err(refused(format!("remove the bond {name}")))
+    }
+
+    async fn set_master(&self, link: IfIndex, bond: Option<IfIndex>) -> Result<()> {
+        let name = self.name(link)?;
+        let verb = if bond.is_some() { "put" } else { "take" };
+        self.operate("master", &name, |state| kernel::set_master(state, link, bond)).map_err(refused(
+            format!("{verb} {name} {} its bond", if bond.is_some() { "into" } else { "out of" }),
+        ))
+    }
+
     async fn with_ingress_qdisc(&self) -> Result<BTreeSet<IfIndex>> {
+        self.tally("qdiscs");
         Ok(self.observe(|state| {
             state.netdevs.iter().filter(|(_, netdev)| netdev.ingress_qdisc).map(|(index, _)| *index).collect()
         }))
@@ -163,7 +202,7 @@ fn shown(state: &State, index: IfIndex, netdev: &Netdev) -> Link {
             _ => None,
         },
         parent,
-        master: netdev.ovs_port.then_some(OVS_SYSTEM),
+        master: netdev.master.or(netdev.ovs_port.then_some(OVS_SYSTEM)),
         phys_port_name: switch.and(port),
         phys_switch_id: switch.map(|pf| pf.eswitch.switch_id.clone()),
     }

@@ -1,5 +1,6 @@
 //! The handle to the simulated machine: observe, operate, wait.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use vdpa_netlink::{Errno, Refusal};
 
 use super::fuse::{Fuse, When};
+use super::kernel;
 use super::state::State;
 
 /// A handle to one simulated machine; clones share it.
@@ -16,6 +18,8 @@ pub struct Machine {
     /// How many real milliseconds a simulated second takes; 0 in tests.
     pace: u32,
     watcher: Option<Watcher>,
+    /// How often each kind of listing was asked for.
+    listings: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
 /// Called after the effect of each operation that is asked for through this handle, whatever comes of it: whoever
@@ -34,7 +38,7 @@ impl fmt::Debug for Machine {
 impl Machine {
     /// A machine in this state, whose clock runs as fast as it is waited on.
     pub fn new(state: State) -> Self {
-        Self { state: Arc::new(Mutex::new(state)), pace: 0, watcher: None }
+        Self { state: Arc::new(Mutex::new(state)), pace: 0, watcher: None, listings: Arc::default() }
     }
 
     /// The same machine with a clock that can be watched: `pace` real milliseconds a simulated second.
@@ -100,6 +104,10 @@ impl Machine {
     pub fn before(&self, verb: &str, object: &str) -> Result<(), Refusal> {
         let mut state = self.lock();
         state.operations += 1;
+        let now = state.operations;
+        if let Some((_, card)) = state.removal.take_if(|(at, _)| *at == now) {
+            kernel::pull_out(&mut state, card);
+        }
         state.strike = state.fuse.as_mut().and_then(|fuse| fuse.strikes(verb, object));
         match state.strike {
             Some(When::Before) => Err(injected(verb, object)),
@@ -162,6 +170,17 @@ impl Machine {
     /// Puts a fuse in, or takes it out.
     pub fn set_fuse(&self, fuse: Option<Fuse>) {
         self.lock().fuse = fuse;
+    }
+
+    /// Counts a listing, whose cost grows with what there is: who asks for one for each VF takes time that grows
+    /// with the square of their number.
+    pub fn tally(&self, listing: &'static str) {
+        *self.listings.lock().unwrap_or_else(PoisonError::into_inner).entry(listing).or_default() += 1;
+    }
+
+    /// How often each kind of listing was asked for.
+    pub fn listings(&self) -> BTreeMap<&'static str, u64> {
+        self.listings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many operations the machine has been asked for.

@@ -33,5 +33,5 @@ pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, Vf
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::{Machine, Watcher};
 pub use nv::{SimNv, SimSetting};
-pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimFunction, SimRole, State, VdpaDevice};
+pub use state::{Coming, DpdkProcess, Netdev, NetdevRole, SimBond, SimFunction, SimRole, State, VdpaDevice};
 pub use traffic::{CpuHits, Forwarder, Packets, SimFlow};

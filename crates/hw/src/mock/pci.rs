@@ -15,12 +15,16 @@ use crate::pci::{Function, Holder, Pci, Role, SrIov, vf_count_intent};
 #[async_trait]
 impl Pci for Machine {
     async fn functions(&self) -> Result<Vec<Function>> {
+        self.tally("functions");
         Ok(self.observe(|state| {
             state.functions.iter().map(|(address, sim)| shown(state, *address, sim)).collect()
         }))
     }
 
     async fn function(&self, address: PciAddress) -> Result<Function> {
+        if self.observe(|state| state.pf(address).is_some_and(|pf| pf.stuck)) {
+            return Err(at_work(address));
+        }
         self.observe(|state| state.functions.get(&address).map(|sim| shown(state, address, sim)))
             .ok_or(Error::NoFunction(address))
     }
@@ -36,6 +40,10 @@ impl Pci for Machine {
         let (now, total) = self.observe(|state| state.pf(pf).map_or((0, 0), |pf| (pf.num_vfs, pf.total_vfs)));
         self.operate("sriov_numvfs", &pf, |state| kernel::set_vf_count(state, pf, count))
             .map_err(refused(vf_count_intent(pf, count, now, total)))?;
+        if self.observe(|state| state.pf(pf).is_some_and(|pf| pf.stuck)) {
+            self.wait(limit, |_| None::<()>).await;
+            return Err(at_work(pf));
+        }
         let all = |state: &State| {
             let present = VfIndex::first(count).all(|index| state.vf_address(Vf { pf, index }).is_some());
             present.then_some(())
@@ -86,6 +94,10 @@ impl Machine {
             Some(_) => Ok(()),
         })
     }
+}
+
+fn at_work(function: PciAddress) -> Error {
+    Error::AtWork { function, on: "a new number of VFs".to_owned() }
 }
 
 /// The kernel's answer as this layer's error.

@@ -12,6 +12,7 @@ use super::fuse::{Fuse, When};
 use super::kernel;
 use super::nv::SimNv;
 use super::traffic::{CpuHits, SimFlow};
+use crate::bond::BondMode;
 use crate::link::ManagementUse;
 use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf};
 use crate::pci::Holder;
@@ -57,6 +58,9 @@ pub struct State {
     /// What was done, in order.
     #[serde(default)]
     pub journal: Vec<String>,
+    /// A card that is pulled out, and the operation, counted as in `operations`, just before which that happens.
+    #[serde(default)]
+    pub removal: Option<(u64, PciAddress)>,
     /// The fuse, if one is in.
     #[serde(default)]
     pub fuse: Option<Fuse>,
@@ -114,6 +118,21 @@ pub struct Netdev {
     pub ovs_port: bool,
     /// How the host's own traffic uses it.
     pub uses: Vec<ManagementUse>,
+    /// What makes it a bond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<SimBond>,
+    /// The bond that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<IfIndex>,
+}
+
+/// A bond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimBond {
+    /// Its mode.
+    pub mode: BondMode,
+    /// Whether it has our alias.
+    pub ours: bool,
 }
 
 /// What a network device is.
@@ -126,7 +145,7 @@ pub enum NetdevRole {
     Representor(Vf),
     /// A VF's own.
     VfNetdev(Vf),
-    /// Another card's, which is none of our business.
+    /// Another card's, or a bond.
     Other,
 }
 

@@ -18,6 +18,7 @@
 //! listing (`NLM_F_DUMP_INTR`) nor the error with which one broke off reaches the caller. What is needed
 //! of rtnetlink is a dozen attributes.
 
+mod bond;
 mod parent;
 mod record;
 mod socket;
@@ -46,6 +47,7 @@ use self::wait::Sought;
 use self::wire::{
     IFF_UP, Message, RTM_GETADDR, RTM_GETLINK, RTM_GETQDISC, RTM_GETROUTE, RTM_SETLINK, UNSPEC, malformed,
 };
+use crate::bond::{Bond, BondMode};
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 use crate::nouns::{IfIndex, NetdevName, PciAddress, VfIndex};
@@ -168,6 +170,28 @@ impl Links for RtnlLinks {
         for (request, what) in vf::set(pf, vf, change) {
             self.change(pf, request, |name| format!("set VF {vf} of {name}: {what}")).await?;
         }
+        Ok(())
+    }
+
+    async fn bonds(&self) -> Result<Vec<Bond>> {
+        Ok(bond::bonds(&self.look().await?))
+    }
+
+    async fn add_bond(&self, name: &NetdevName, mode: BondMode) -> Result<IfIndex> {
+        self.make_bond(name, mode).await
+    }
+
+    async fn remove_bond(&self, bond: IfIndex) -> Result<()> {
+        self.change(bond, bond::remove(bond), |name| format!("remove the bond {name}")).await?;
+        Ok(())
+    }
+
+    async fn set_master(&self, link: IfIndex, bond: Option<IfIndex>) -> Result<()> {
+        let intent = |name: &str| match bond {
+            Some(_) => format!("put {name} into its bond"),
+            None => format!("take {name} out of its bond"),
+        };
+        self.change(link, bond::set_master(link, bond), intent).await?;
         Ok(())
     }
 

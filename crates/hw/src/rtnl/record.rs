@@ -2,7 +2,9 @@
 
 use vdpa_netlink::{Attribute, Malformed};
 
+use super::bond;
 use super::wire::{IFF_UP, Message};
+use crate::bond::BondMode;
 use crate::link::Link;
 use crate::nouns::{IfIndex, MacAddress, PciAddress};
 
@@ -14,6 +16,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_PHYS_SWITCH_ID: u16 = 36;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PHYS_PORT_NAME: u16 = 38;
@@ -32,6 +35,10 @@ pub(super) struct Record {
     pub(super) kind: Option<String>,
     /// The device that `IFLA_LINK` points to, if it is in this network namespace.
     pub(super) points_to: Option<IfIndex>,
+    /// What an administrator calls it besides.
+    pub(super) alias: Option<String>,
+    /// The mode of a bond.
+    pub(super) bond_mode: Option<BondMode>,
 }
 
 impl Record {
@@ -46,7 +53,7 @@ impl Record {
         let up = message.u32(8)? & IFF_UP != 0;
         let (mut name, mut mac, mut permanent_mac, mut parent, mut master) = (None, None, None, None, None);
         let (mut phys_port_name, mut phys_switch_id, mut kind) = (None, None, None);
-        let (mut points_to, mut elsewhere) = (None, false);
+        let (mut points_to, mut elsewhere, mut alias, mut bond_mode) = (None, false, None, None);
         for attribute in message.attributes(HEADER) {
             let attribute = attribute?;
             match attribute.kind() {
@@ -59,10 +66,14 @@ impl Record {
                 IFLA_MASTER => master = Some(IfIndex(attribute.u32()?)),
                 IFLA_LINK => points_to = Some(IfIndex(attribute.u32()?)).filter(|lower| lower.0 != 0),
                 IFLA_LINK_NETNSID => elsewhere = true,
+                IFLA_IFALIAS => alias = Some(attribute.string()),
                 IFLA_PHYS_PORT_NAME => phys_port_name = Some(attribute.string()),
                 IFLA_PHYS_SWITCH_ID => phys_switch_id = Some(hexadecimal(attribute.payload())),
                 IFLA_LINKINFO => {
                     kind = attribute.nest().find(IFLA_INFO_KIND)?.map(|attribute| attribute.string());
+                    if kind.as_deref() == Some(bond::KIND) {
+                        bond_mode = bond::mode(attribute.nest())?;
+                    }
                 }
                 _ => {}
             }
@@ -79,7 +90,8 @@ impl Record {
             phys_port_name,
             phys_switch_id,
         };
-        Ok(Some(Self { link, kind, points_to: points_to.filter(|_| !elsewhere) }))
+        let points_to = points_to.filter(|_| !elsewhere);
+        Ok(Some(Self { link, kind, points_to, alias, bond_mode }))
     }
 }
 

@@ -18,7 +18,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_proto::ConnectionHandle;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -104,6 +105,13 @@ impl Rtnl {
         let deadline = Instant::now() + ANSWER_LIMIT;
         let answered = converse(self.requests().await?, request, NLM_F_ACK, intent, deadline).await;
         answered.map(|(messages, _)| messages)
+    }
+
+    /// Asks for something new: an object that is there already is an error (EEXIST).
+    pub(super) async fn create(&self, request: Message, intent: &str) -> Result<()> {
+        const NEW: u16 = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        converse(self.requests().await?, request, NEW, intent, deadline).await.map(|_| ())
     }
 
     /// Asks for a listing, again and again while it changes under the reader's eyes.

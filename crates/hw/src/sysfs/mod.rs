@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `tree.rs` | reads a function, by `read_link` and small attributes |
 //! | `attribute.rs` | the one place that writes |
+//! | `at_work.rs` | gives up on what the kernel does not return from |
 //! | `sriov.rs` | switches VFs on and off and waits for them |
 //! | `bind.rs` | binds and unbinds drivers |
 //! | `holders.rs` | finds who has a function open |
@@ -20,6 +21,7 @@
 //! method, and returns paths made canonical, which a tree of test fixtures must not be. What would be
 //! left of it is `fs::read_to_string`.
 
+mod at_work;
 mod attribute;
 mod bind;
 #[cfg(test)]
@@ -37,18 +39,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::at_work::AtWork;
 use self::attribute::{Attributes, Sysfs};
 use self::tree::Tree;
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress};
 use crate::pci::{Function, Holder, Pci};
 
+/// How long a look at a function may take: it waits behind whoever changes the function.
+const LOOK_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long a probe may take: up to some seconds, and 128 side by side share the machine.
+const PROBE_LIMIT: Duration = Duration::from_mins(3);
+
 /// The PCI bus of the host that this process runs on.
 ///
-/// Clones share nothing but the path: there is no state.
+/// Clones share the path, and the knowledge of what the kernel does not return from.
 #[derive(Debug, Clone)]
 pub struct SysfsPci {
     host: Arc<Host>,
+    at_work: Arc<AtWork>,
 }
 
 /// What the blocking halves of the operations work on.
@@ -65,7 +75,8 @@ impl SysfsPci {
     }
 
     fn with_attributes(root: impl Into<PathBuf>, attributes: Box<dyn Attributes>) -> Self {
-        Self { host: Arc::new(Host { tree: Tree::new(root.into()), attributes }) }
+        let host = Arc::new(Host { tree: Tree::new(root.into()), attributes });
+        Self { host, at_work: Arc::default() }
     }
 
     /// Runs `work` where it may block.
@@ -99,11 +110,17 @@ impl Pci for SysfsPci {
     }
 
     async fn function(&self, address: PciAddress) -> Result<Function> {
-        self.blocking(move |host| host.tree.function(address)).await
+        self.within(
+            address,
+            LOOK_LIMIT,
+            || "a look at it".to_owned(),
+            move |host| host.tree.function(address),
+        )
+        .await
     }
 
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {
-        self.blocking(move |host| host.set_autoprobe(pf, on)).await
+        self.within(pf, LOOK_LIMIT, || "autoprobe".to_owned(), move |host| host.set_autoprobe(pf, on)).await
     }
 
     async fn set_vf_count(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
@@ -112,7 +129,9 @@ impl Pci for SysfsPci {
 
     async fn set_driver(&self, function: PciAddress, driver: Option<&DriverName>) -> Result<()> {
         let driver = driver.cloned();
-        self.blocking(move |host| host.set_driver(function, driver.as_ref())).await
+        let on = driver.as_ref().map_or("its unbind".to_owned(), |driver| format!("its bind to {driver}"));
+        self.within(function, PROBE_LIMIT, || on, move |host| host.set_driver(function, driver.as_ref()))
+            .await
     }
 
     async fn holders(&self, function: PciAddress) -> Result<Vec<Holder>> {

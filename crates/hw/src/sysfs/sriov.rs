@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use vdpa_netlink::{Errno, Refusal};
 
 use super::uevents::Uevents;
@@ -27,18 +27,15 @@ impl SysfsPci {
                 None
             }
         };
-        let timeout = |present: usize, at_work: &str| Error::Timeout {
+        let timeout = |present: usize| Error::Timeout {
             awaited: format!("{count} VFs of {pf}"),
             limit,
-            seen: format!("{present} VFs{at_work}"),
+            seen: format!("{present} VFs"),
         };
         // The write returns when the PF's driver has done its part; with autoprobe on, that includes the
         // probe of every VF. It cannot be interrupted: a caller whose limit is over leaves it behind.
-        let write = self.blocking(move |host| host.write_vf_count(pf, count));
-        match timeout_at(deadline, write).await {
-            Ok(written) => written?,
-            Err(_) => return Err(timeout(self.present(pf).await?, ", and the kernel is still at work")),
-        }
+        let on = || format!("a write of {count} to sriov_numvfs");
+        self.within(pf, limit, on, move |host| host.write_vf_count(pf, count)).await?;
         let _waiting = tracing::debug_span!("pci.await_vfs", waits_for = "kernel", %pf, count);
         loop {
             let present = self.present(pf).await?;
@@ -46,7 +43,7 @@ impl SysfsPci {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(timeout(present, ""));
+                return Err(timeout(present));
             }
             let announced = async {
                 match &mut uevents {

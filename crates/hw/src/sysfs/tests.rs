@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -136,18 +137,33 @@ async fn vfs_that_do_not_come_are_a_timeout_that_says_how_many_did() {
     assert_eq!(error.to_string(), "3 VFs of 0000:01:00.0 did not come within 50ms: saw 1 VFs");
 }
 
-/// The write lasts as long as the driver's part and the probes of all VFs, and cannot be interrupted.
+/// A write to sysfs sleeps in the driver until the card answers, and nobody can call it back. Who waits is told when
+/// the time is up, who comes later at once, and when the kernel has returned all is as ever.
 #[tokio::test]
-async fn a_kernel_that_does_not_return_is_a_timeout_that_says_so() {
-    let slow = Arc::new(|attribute: &str| {
-        if attribute == "sriov_numvfs" {
-            std::thread::sleep(Duration::from_millis(300));
+async fn a_write_that_does_not_return_is_named_and_keeps_nobody_waiting_twice() {
+    let held = Arc::new(AtomicBool::new(true));
+    let holds = Arc::clone(&held);
+    let fixture = Fixture::slowed(Arc::new(move |attribute: &str| {
+        while attribute == "sriov_numvfs" && holds.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
         }
-    });
-    let fixture = Fixture::slowed(slow);
-    let error = fixture.pci().set_vf_count(pf(), 2, Duration::from_millis(30)).await.unwrap_err();
-    let Error::Timeout { seen, .. } = error else { panic!("{error:?}") };
-    assert_eq!(seen, "0 VFs, and the kernel is still at work");
+    }));
+    let pci = fixture.pci();
+    let limit = Duration::from_millis(30);
+    let error = pci.set_vf_count(pf(), 2, limit).await.unwrap_err();
+    let expected = "the kernel does not return from work on 0000:01:00.0: a write of 2 to sriov_numvfs takes more than 30ms";
+    assert_eq!(error.to_string(), expected);
+    let began = std::time::Instant::now();
+    for error in [pci.function(pf()).await.unwrap_err(), pci.set_vf_count(pf(), 0, LIMIT).await.unwrap_err()]
+    {
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "each would have waited for its own limit");
+    held.store(false, Ordering::Relaxed);
+    while pci.function(pf()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    pci.set_vf_count(pf(), 2, LIMIT).await.unwrap();
 }
 
 /// Each bind waits in the kernel until all four are there: one after another, they would for ever.

@@ -22,6 +22,12 @@ pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMod
         return Ok(());
     }
     let profile = &pf.profile;
+    if profile.refuses_mode_with_vfs && pf.num_vfs > 0 {
+        return Err(Refusal::because(
+            Errno::EOPNOTSUPP,
+            "ice: Changing eswitch mode is allowed only if there is no VFs created",
+        ));
+    }
     match mode {
         EswitchMode::Switchdev => {
             if let Some(text) = &profile.refuses_switchdev {
@@ -44,15 +50,26 @@ pub fn set_eswitch_mode(state: &mut State, address: PciAddress, mode: EswitchMod
         }
     }
     pf.eswitch.mode = mode;
+    // The ports go, and their rates with them (`devl_rate_leaf_destroy` in `net/devlink/rate.c`).
+    pf.vfs.values_mut().for_each(|vf| vf.rate_mbps = (0, 0));
     let (count, vf_ms) = (pf.num_vfs, pf.profile.vf_ms);
     let replaced = state.netdev_with(NetdevRole::Uplink(address)).map(|(_, netdev)| netdev.clone());
+    let permanent = state.pf(address).map(|pf| pf.permanent_mac);
     drop_netdevs(state, |netdev| match netdev.role {
         NetdevRole::Uplink(pf) => pf == address,
         NetdevRole::Representor(vf) => vf.pf == address,
         NetdevRole::VfNetdev(_) | NetdevRole::Other => false,
     });
     if let Some(old) = replaced {
-        let uplink = Netdev { up: false, ovs_port: false, ingress_qdisc: false, uses: Vec::new(), ..old };
+        let uplink = Netdev {
+            up: false,
+            ovs_port: false,
+            ingress_qdisc: false,
+            uses: Vec::new(),
+            master: None,
+            mac: permanent.unwrap_or(old.mac),
+            ..old
+        };
         let uplink = renamed_by_udev(uplink);
         state.later(NETDEV_MS, Coming::Netdev(Box::new(uplink)));
     }

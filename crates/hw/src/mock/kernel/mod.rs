@@ -2,6 +2,7 @@
 //!
 //! Each rule names its evidence. A rule without a refusal is one that the kernel has not either.
 
+mod bond;
 mod eswitch;
 mod firmware;
 mod netdev;
@@ -12,12 +13,13 @@ use vdpa_netlink::Refusal;
 
 use super::{Coming, State};
 
+pub use bond::{add_bond, is_bonded_in_hardware, remove_bond, set_master};
 pub use eswitch::set_eswitch_mode;
 pub use firmware::{reset_firmware, reset_settings, set_settings};
 pub use netdev::{
-    remove_ingress_qdisc, set_ovs_ports, set_representor_names, set_tc_offload, set_up, set_vf,
+    ovs_restarts, remove_ingress_qdisc, set_ovs_ports, set_representor_names, set_tc_offload, set_up, set_vf,
 };
-pub use pci::{bind, set_autoprobe, set_vf_count, unbind};
+pub use pci::{bind, pull_out, set_autoprobe, set_vf_count, unbind};
 pub use traffic::forward;
 
 /// The result of an operation on the machine.
@@ -39,9 +41,12 @@ pub(super) fn happen(state: &mut State, coming: Coming) {
             }
         }
         Coming::Name(index) => {
-            if let Some(netdev) = state.netdevs.get_mut(&index)
-                && let Some(name) = netdev.udev_name.take()
-            {
+            let Some(name) = state.netdevs.get_mut(&index).and_then(|netdev| netdev.udev_name.take()) else {
+                return;
+            };
+            // A name that another device has cannot be taken (EEXIST, `dev_change_name`): the kernel's own stays.
+            let is_taken = state.netdevs.values().any(|other| other.name == name);
+            if let Some(netdev) = state.netdevs.get_mut(&index).filter(|_| !is_taken) {
                 netdev.name = name;
             }
         }

@@ -8,8 +8,13 @@ use crate::mock::{EswitchMode, Forwarder, Netdev, NetdevRole, SimPf, SimRole, St
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, Vf};
 
 /// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast, and in
-/// switchdev mode trust and spoof checking (`esw/legacy.c`), after it has set the MAC.
+/// switchdev mode trust and spoof checking (`esw/legacy.c`), after it has set the MAC; ice only trust
+/// (`ice_set_vf_trust`).
 pub fn set_vf(state: &mut State, vf: Vf, change: VfChange) -> Outcome {
+    let is_ice = state
+        .functions
+        .get(&vf.pf)
+        .is_some_and(|function| function.driver.as_ref().is_some_and(|driver| driver.as_str() == "ice"));
     let pf = state.pf_mut(vf.pf).ok_or(Errno::ENODEV)?;
     let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
     let settings = pf.vfs.get_mut(&vf.index).ok_or(Errno::EINVAL)?;
@@ -17,7 +22,7 @@ pub fn set_vf(state: &mut State, vf: Vf, change: VfChange) -> Outcome {
         return Err(Errno::EINVAL.into());
     }
     settings.mac = change.mac.unwrap_or(settings.mac);
-    if switchdev && (change.trust.is_some() || change.spoofchk.is_some()) {
+    if switchdev && (change.trust.is_some() || change.spoofchk.is_some() && !is_ice) {
         return Err(Errno::EOPNOTSUPP.into());
     }
     settings.trust = change.trust.unwrap_or(settings.trust);
@@ -61,6 +66,26 @@ pub fn set_ovs_ports(state: &mut State, ports: &[String], offload: bool) {
         netdev.ingress_qdisc |= netdev.ovs_port && offload;
     }
     super::traffic::expire_flows(state);
+}
+
+/// Open vSwitch's service is restarted: cards that are said to lose hw-tc-offload over it do.
+pub fn ovs_restarts(state: &mut State) {
+    let forgetful: Vec<PciAddress> = state
+        .functions
+        .iter()
+        .filter_map(|(address, function)| {
+            matches!(&function.role, SimRole::Pf(pf) if pf.profile.loses_tc_offload_at_restart)
+                .then_some(*address)
+        })
+        .collect();
+    for netdev in state.netdevs.values_mut() {
+        match netdev.role {
+            NetdevRole::Uplink(pf) | NetdevRole::Representor(Vf { pf, .. }) if forgetful.contains(&pf) => {
+                netdev.tc_offload = Some(false);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// `tc qdisc del … ingress`: EINVAL where there is none (`tc_get_qdisc` in `net/sched/sch_api.c`).
@@ -115,6 +140,8 @@ pub(super) fn plain(name: &str, mac: MacAddress) -> Netdev {
         ingress_qdisc: false,
         ovs_port: false,
         uses: Vec::new(),
+        bond: None,
+        master: None,
     }
 }
 

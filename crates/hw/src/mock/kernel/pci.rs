@@ -30,6 +30,10 @@ pub fn set_vf_count(state: &mut State, address: PciAddress, count: u16) -> Outco
         return Err(Errno::EBUSY.into());
     }
     let (vf_ms, switchdev) = (pf.profile.vf_ms, pf.eswitch.mode == EswitchMode::Switchdev);
+    if pf.profile.hangs_at_vf_count {
+        pf.stuck = true;
+        return Ok(());
+    }
     pf.num_vfs = count;
     if count == 0 {
         remove_vfs(state, address);
@@ -109,7 +113,7 @@ pub fn unbind(state: &mut State, address: PciAddress) -> Outcome {
 
 impl VfSettings {
     fn fresh() -> Self {
-        Self { mac: MacAddress::ZERO, trust: false, spoofchk: false }
+        Self { mac: MacAddress::ZERO, trust: false, spoofchk: false, rate_mbps: (0, 0) }
     }
 }
 
@@ -140,18 +144,21 @@ pub(super) fn vf_appears(state: &mut State, vf: Vf) {
     let driver = parent.driver.clone();
     state.functions.insert(address, function);
     if let (true, Some(driver)) = (autoprobe, driver) {
+        // ice's VFs belong to a driver of their own.
+        let driver = if driver.as_str() == "ice" { "iavf".parse().unwrap_or(driver) } else { driver };
         probe(state, address, driver);
     }
 }
 
 /// A driver takes a function; a VF takes its administrative MAC with it (`sriov-cni` #232).
 fn probe(state: &mut State, address: PciAddress, driver: DriverName) {
-    let makes_netdev = driver.as_str() == "mlx5_core";
+    let makes_netdev = matches!(driver.as_str(), "mlx5_core" | "iavf");
     let Some(function) = state.functions.get_mut(&address) else { return };
     function.driver = Some(driver);
     let SimRole::Vf(SimVf { vf, .. }) = function.role else { return };
     let admin = state.pf(vf.pf).and_then(|pf| pf.vfs.get(&vf.index)).map_or(MacAddress::ZERO, |vf| vf.mac);
-    let mac = if admin == MacAddress::ZERO { random_mac(vf) } else { admin };
+    let ignored = state.pf(vf.pf).is_some_and(|pf| pf.profile.ignores_mac);
+    let mac = if admin == MacAddress::ZERO || ignored { random_mac(vf) } else { admin };
     if let Some(SimFunction { role: SimRole::Vf(sim), .. }) = state.functions.get_mut(&address) {
         sim.effective_mac = Some(mac);
     }
@@ -161,6 +168,18 @@ fn probe(state: &mut State, address: PciAddress, driver: DriverName) {
         let netdev = renamed_by_udev(netdev);
         state.later(NETDEV_MS, Coming::Netdev(Box::new(netdev)));
     }
+}
+
+/// A card is pulled out, or falls off the bus: its functions go with everything that hangs on them
+/// (`pci_stop_and_remove_bus_device` in `drivers/pci/remove.c`).
+pub fn pull_out(state: &mut State, card: PciAddress) {
+    remove_vfs(state, card);
+    drop_netdevs(state, |netdev| netdev.role == NetdevRole::Uplink(card));
+    let is_uplink =
+        |coming: &Coming| matches!(coming, Coming::Netdev(netdev) if netdev.role == NetdevRole::Uplink(card));
+    state.agenda.retain(|(_, coming)| !is_uplink(coming));
+    state.functions.remove(&card);
+    state.holders.remove(&card);
 }
 
 fn remove_vfs(state: &mut State, pf: PciAddress) {

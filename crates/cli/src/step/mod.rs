@@ -8,19 +8,25 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroU16;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use vdpa_datapath::dpdk;
-use vdpa_eswitch::Mode;
+use vdpa_eswitch::{EncapMode, InlineMode, Mode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
-use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfIndex};
-use vdpa_ovs::{BridgeName, PortKey};
+use vdpa_hw::{DriverName, MacAddress, NetdevName, PciAddress, Vf, VfIndex};
+use vdpa_ovs::BridgeName;
 use vdpa_vm::DomainName;
 
-use crate::config::Datapath;
 use crate::naming::representor;
+
+mod bond;
+mod datapath;
+mod device;
+
+pub use bond::BondOf;
+pub use datapath::{DpdkProcess, KernelDevice, Wiring};
+pub use device::Device;
+use device::listed;
 
 /// A statement about the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +62,41 @@ pub enum Step {
         /// Its mode.
         mode: Mode,
     },
+    /// Who programs a card's flow tables.
+    Steering {
+        /// The PF.
+        pf: PciAddress,
+        /// Who does.
+        mode: SteeringMode,
+    },
+    /// How much of each packet a card's VFs put into their send descriptors.
+    Inline {
+        /// The PF.
+        pf: PciAddress,
+        /// How much.
+        mode: InlineMode,
+    },
+    /// Whether a card's eswitch can encapsulate.
+    Encap {
+        /// The PF.
+        pf: PciAddress,
+        /// Whether it can.
+        mode: EncapMode,
+    },
+    /// A bond of uplinks.
+    Bond {
+        /// Its name.
+        name: NetdevName,
+        /// What it is; `None` where it is not there.
+        bond: Option<BondOf>,
+    },
+    /// Whether the ports of a PF's card are one in hardware.
+    Lag {
+        /// The PF.
+        pf: PciAddress,
+        /// Whether they are.
+        active: bool,
+    },
     /// How many VFs a PF has; in switchdev mode, with their representors.
     Vfs {
         /// The PF.
@@ -71,6 +112,16 @@ pub enum Step {
         mac: MacAddress,
         /// Whether it is trusted; `None` where nobody asks.
         trust: Option<bool>,
+        /// Whether its frames are checked for a foreign source MAC; `None` where nobody asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spoofchk: Option<bool>,
+    },
+    /// How fast a VF may send.
+    Rate {
+        /// The VF.
+        vf: Vf,
+        /// How fast.
+        rate: Rate,
     },
     /// Whether tc rules on a port of the eswitch may go to the card.
     TcOffload {
@@ -147,131 +198,40 @@ pub struct Names {
     pub current: bool,
 }
 
-/// A kernel vDPA device as a statement has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KernelDevice {
-    /// Its MAC; `None` where the driver does not say.
-    pub mac: Option<MacAddress>,
-    /// Its queue pairs, as far as its driver can have more than one.
-    pub queues: NonZeroU16,
-    /// Whether `vhost_vdpa` is bound to it, so that it has a `/dev/vhost-vdpa-N`.
-    pub served: bool,
-}
-
-/// A dpdk-vdpa process as a statement has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DpdkProcess {
-    /// Which end listens.
-    pub mode: dpdk::Mode,
-    /// The program.
-    pub program: std::path::PathBuf,
-    /// Its memory.
-    pub memory: dpdk::Memory,
-    /// Further EAL arguments.
-    pub eal_args: Vec<String>,
-    /// Whether it serves its socket.
-    pub ready: bool,
-}
-
-/// A VF's interface in a domain as a statement has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wiring {
-    /// Who serves its queues.
-    pub datapath: Datapath,
-    /// The MAC that the guest sees: the VF's own.
-    pub mac: MacAddress,
-    /// Queue pairs.
-    pub queues: NonZeroU16,
-    /// Whether it points to where the datapath is now, and is as we write it.
-    pub current: bool,
-}
-
-impl fmt::Display for Wiring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let datapath = match self.datapath {
-            Datapath::Dpdk => "vhost-user",
-            Datapath::Kernel => "vhost-vdpa",
-            Datapath::None => "no datapath",
-        };
-        let stale = if self.current { "" } else { ", out of date" };
-        write!(f, "{datapath}, {}, {} queue pairs{stale}", self.mac, self.queues)
-    }
-}
-
-/// A network device, by what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Device {
-    /// The PF's own; in switchdev mode, the uplink representor.
-    Uplink(PciAddress),
-    /// A VF's representor.
-    Representor(Vf),
-    /// A VF's own.
-    Vf(Vf),
-}
-
-impl Device {
-    /// The key under which it is a port of the bridge: `0000:43:00.0/uplink`, `0000:43:00.0/vf0`.
-    pub fn key(self) -> PortKey {
-        let text = match self {
-            Self::Uplink(pf) => format!("{pf}/uplink"),
-            Self::Representor(vf) | Self::Vf(vf) => vf.to_string(),
-        };
-        text.parse().unwrap_or_else(|error| unreachable!("{text} is a key: {error}"))
-    }
-
-    /// The physical function that it hangs on.
-    pub fn pf(self) -> PciAddress {
-        match self {
-            Self::Uplink(pf) => pf,
-            Self::Representor(vf) | Self::Vf(vf) => vf.pf,
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uplink(pf) => write!(f, "{pf}/uplink"),
-            Self::Representor(vf) => write!(f, "{vf}/representor"),
-            Self::Vf(vf) => write!(f, "{vf}/netdev"),
-        }
-    }
-}
-
-impl FromStr for Device {
-    type Err = vdpa_hw::ParseError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.rsplit_once('/') {
-            Some((pf, "uplink")) => pf.parse().map(Self::Uplink),
-            Some((vf, "netdev")) => vf.parse().map(Self::Vf),
-            Some((vf, "representor")) => vf.parse().map(Self::Representor),
-            _ => text.parse().map(Self::Representor),
-        }
-    }
-}
-
-impl Serialize for Device {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Device {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl Step {
     /// The VF that has to be there for the statement to mean anything: what hangs on a VF goes with it.
     pub fn hangs_on(&self) -> Option<Vf> {
         match self {
-            Self::VfAttributes { vf, .. } | Self::Driver { vf, .. } => Some(*vf),
+            Self::VfAttributes { vf, .. } | Self::Driver { vf, .. } | Self::Rate { vf, .. } => Some(*vf),
             Self::TcOffload { device, .. } | Self::Up { device, .. } => match device {
                 Device::Representor(vf) | Device::Vf(vf) => Some(*vf),
-                Device::Uplink(_) => None,
+                Device::Uplink(_) | Device::Bond(_) => None,
             },
+            _ => None,
+        }
+    }
+
+    /// The card without which the statement means nothing, if there is one.
+    pub fn card(&self) -> Option<PciAddress> {
+        match self {
+            Self::Autoprobe { pf, .. }
+            | Self::EswitchMode { pf, .. }
+            | Self::Steering { pf, .. }
+            | Self::Inline { pf, .. }
+            | Self::Encap { pf, .. }
+            | Self::Lag { pf, .. }
+            | Self::Vfs { pf, .. } => Some(*pf),
+            Self::TcOffload { device, .. } | Self::Up { device, .. } => Some(device.pf()),
+            Self::Kernel { vf, .. } => Some(vf.pf),
+            _ => self.hangs_on().map(|vf| vf.pf),
+        }
+    }
+
+    /// What the statement becomes when nobody asks for it any more and its subject stays, having come up without it;
+    /// `None` where it is left as it is.
+    pub fn let_go(&self) -> Option<Self> {
+        match self {
+            Self::Rate { vf, .. } => Some(Self::Rate { vf: *vf, rate: Rate::UNLIMITED }),
             _ => None,
         }
     }
@@ -283,6 +243,12 @@ impl Step {
             Self::Autoprobe { pf, .. } => format!("driver probing of {pf}'s VFs"),
             Self::Names { pf, .. } => format!("representor names of {pf}"),
             Self::EswitchMode { pf, .. } => format!("eswitch of {pf}"),
+            Self::Steering { pf, .. } => format!("flow steering of {pf}"),
+            Self::Inline { pf, .. } => format!("inline mode of {pf}"),
+            Self::Encap { pf, .. } => format!("encapsulation of {pf}"),
+            Self::Bond { name, .. } => format!("bond {name}"),
+            Self::Lag { pf, .. } => format!("bond of {pf} in hardware"),
+            Self::Rate { vf, .. } => format!("rate of {vf}"),
             Self::Vfs { pf, .. } => format!("VFs of {pf}"),
             Self::VfAttributes { vf, .. } => format!("MAC of {vf}"),
             Self::TcOffload { device, .. } => format!("hw-tc-offload of {device}"),
@@ -311,8 +277,18 @@ impl Step {
             }
             Self::EswitchMode { mode, .. } => mode.to_string(),
             Self::Vfs { count, .. } => count.to_string(),
-            Self::VfAttributes { mac, trust: None, .. } => mac.to_string(),
-            Self::VfAttributes { mac, trust: Some(trust), .. } => format!("{mac}, trust {}", on(*trust)),
+            Self::Steering { mode, .. } => mode.to_string(),
+            Self::Inline { mode, .. } => mode.to_string(),
+            Self::Encap { mode, .. } => mode.to_string(),
+            Self::Bond { bond, .. } => or_none(bond.as_ref().map(ToString::to_string)),
+            Self::Lag { active, .. } => if *active { "active" } else { "disabled" }.to_owned(),
+            Self::Rate { rate, .. } => rate.to_string(),
+            Self::VfAttributes { mac, trust, spoofchk, .. } => {
+                let asked = |what, asked: &Option<bool>| {
+                    asked.map(|state| format!(", {what} {}", on(state))).unwrap_or_default()
+                };
+                format!("{mac}{}{}", asked("trust", trust), asked("spoofchk", spoofchk))
+            }
             Self::Up { up, .. } => if *up { "up" } else { "down" }.to_owned(),
             Self::Bridge { exists: false, .. } => "absent".to_owned(),
             Self::Bridge { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
@@ -349,27 +325,6 @@ impl fmt::Display for Step {
     }
 }
 
-/// `0000:43:00.0 uplink, vf 0-7`: ports by PF, consecutive VFs as a range.
-fn listed(ports: &BTreeSet<Device>) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut vfs: Vec<Vf> = Vec::new();
-    for port in ports {
-        match port {
-            Device::Uplink(pf) => texts.push(format!("{pf} uplink")),
-            Device::Representor(vf) | Device::Vf(vf) => vfs.push(*vf),
-        }
-    }
-    let consecutive = |a: &Vf, b: &Vf| a.pf == b.pf && a.index.get() + 1 == b.index.get();
-    for run in vfs.chunk_by(consecutive) {
-        match run {
-            [only] => texts.push(format!("{} vf {}", only.pf, only.index)),
-            [first, .., last] => texts.push(format!("{} vf {}-{}", first.pf, first.index, last.index)),
-            [] => {}
-        }
-    }
-    texts.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,16 +340,6 @@ mod tests {
         let step = Step::Bridge { name: "ovs-sriov".parse().unwrap(), exists: true, ports };
         assert_eq!(step.to_string(), "bridge ovs-sriov: with 0000:43:00.0 uplink, 0000:43:00.0 vf 0-3");
         assert_eq!(Step::Vfs { pf: pf(), count: 2 }.to_string(), "VFs of 0000:43:00.0: 2");
-    }
-
-    #[test]
-    fn devices_round_trip() {
-        for device in
-            [Device::Uplink(pf()), Device::Representor(Vf::new(pf(), 3)), Device::Vf(Vf::new(pf(), 3))]
-        {
-            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
-        }
-        assert!("0000:43:00.0".parse::<Device>().is_err());
     }
 
     #[test]

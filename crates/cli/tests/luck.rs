@@ -1,0 +1,112 @@
+//! Bad luck: a card that is pulled out, a write that never returns, a name that somebody else has.
+
+mod common;
+
+use common::{Bench, alike, pf, reference};
+use vdpa_cli::Error;
+use vdpa_cli::engine::Restored;
+use vdpa_cli::guard::Guard;
+use vdpa_cli::plan::Change;
+use vdpa_hw::Vf;
+use vdpa_hw::mock::{NetdevRole, hosts, kernel};
+
+/// The host without the card.
+async fn without_the_card() -> String {
+    let bench = Bench::new();
+    bench.host.machine.meddle(|state| kernel::pull_out(state, pf()));
+    bench.settled_snapshot().await
+}
+
+/// The card is pulled out just before each operation in turn. Whatever `setup` made of the rest of the host is taken
+/// back, and what went with the card is not said to remain.
+#[tokio::test]
+async fn a_card_that_is_pulled_out_in_the_middle_leaves_the_rest_of_the_host_as_it_was() {
+    let expected = without_the_card().await;
+    let all = {
+        let bench = Bench::new();
+        bench.setup(reference()).await.unwrap();
+        bench.host.machine.operations()
+    };
+    for at in 1..=all {
+        let bench = Bench::new();
+        bench.host.machine.meddle(|state| state.removal = Some((at, pf())));
+        let failure = bench.setup(reference()).await.unwrap_err();
+        let case = format!("pulled out at {at} of {all}: {}", failure.error.flat());
+        let restored = failure.restored.as_ref();
+        assert!(restored.is_none_or(Restored::is_complete), "{case}: {:#?}", restored.map(|r| &r.remains));
+        alike(&expected, &bench.settled_snapshot().await, &case);
+        assert!(!bench.has_receipt(), "{case}");
+    }
+}
+
+/// Pulled out after `setup`: `teardown` says what has changed and, when told, takes back what is left.
+#[tokio::test]
+async fn a_card_that_is_pulled_out_later_is_drift_and_no_obstacle() {
+    let mut bench = Bench::new();
+    bench.setup(reference()).await.unwrap();
+    bench.host.machine.meddle(|state| kernel::pull_out(state, pf()));
+    let failure = bench.teardown().await.unwrap_err();
+    let Error::Drifted(lines) = &failure.error else { panic!("{}", failure.error.flat()) };
+    assert!(lines.contains(&"eswitch of 0000:43:00.0: not there → switchdev".to_owned()), "{lines:#?}");
+    bench.forced.insert(Guard::Drift);
+    let restored = bench.teardown().await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    assert!(restored.is_complete() && !bench.has_receipt());
+    alike(&without_the_card().await, &bench.settled_snapshot().await, "after teardown");
+}
+
+/// A write to `sriov_numvfs` that sleeps in the driver can be waited for and not be called back. `setup` ends when its
+/// time is up, once, and says what it could not look at; when the kernel has returned, `teardown` goes on.
+#[tokio::test]
+async fn a_write_that_never_returns_is_given_up_once_and_named() {
+    let bench = Bench::new();
+    bench.profile(|profile| profile.hangs_at_vf_count = true);
+    let fresh = bench.settled_snapshot().await;
+    let began = bench.host.machine.observe(|state| state.now_ms);
+    let failure = bench.setup(reference()).await.unwrap_err();
+    let took = bench.host.machine.observe(|state| state.now_ms) - began;
+    assert!(took < 2 * 22_000, "it is waited for once and not by each statement: {took} ms");
+    assert!(failure.error.to_string().starts_with("the kernel does not return from work on 0000:43:00.0"));
+    let restored = failure.restored.as_ref().expect("something was changed");
+    assert!(!restored.is_complete());
+    for remains in &restored.remains {
+        let why = remains.why.as_deref().unwrap_or_default();
+        assert!(why.contains("does not return from work on 0000:43:00.0"), "{}", remains.described());
+    }
+    assert!(bench.has_receipt());
+    bench.host.machine.meddle(|state| state.pf_mut(pf()).unwrap().stuck = false);
+    bench.teardown().await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    alike(&fresh, &bench.settled_snapshot().await, "when the kernel has returned");
+}
+
+/// Pitfalls 13 and 19: generated names collide, across cards and with what is there, and udev then leaves the kernel's
+/// `ethN`; so do names over 15 characters. Ports are found by their VF, and are on the bridge under the name they have.
+#[tokio::test]
+async fn names_that_collide_or_do_not_fit_are_nobodys_concern() {
+    let names = |bench: &Bench| {
+        let ports = bench.host.vswitch.snapshot().bridges["ovs-sriov"].ports.clone();
+        ports.into_keys().collect::<Vec<_>>()
+    };
+    let bench = Bench::new();
+    bench.host.machine.meddle(|state| {
+        state.netdev_named("eno1").unwrap().name = "enp67s0f0_0".parse().unwrap();
+    });
+    let fresh = bench.settled_snapshot().await;
+    let done = bench.setup(reference()).await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    assert!(done.statements.iter().all(Change::holds));
+    let ports = names(&bench);
+    assert!(ports.iter().any(|name| name.starts_with("eth")) && !ports.contains(&"enp67s0f0_0".to_owned()));
+    bench.teardown().await.unwrap();
+    alike(&fresh, &bench.settled_snapshot().await, "after teardown");
+
+    // Two cards whose VFs udev would give the same names: PF `card` and PF `card_1` with a VF 0 of each other's name.
+    let long = "enp67s0f0np0abc".parse().unwrap();
+    let bench = Bench::with_machine(hosts::one_card(pf(), long, 8));
+    bench.setup("[[nic]]\npci = \"0000:43:00.0\"\nvfs = 2\n").await.unwrap();
+    let ports = names(&bench);
+    assert!(ports.iter().filter(|name| name.starts_with("eth")).count() == 2, "{ports:?}");
+    let vf = bench.host.machine.observe(|state| {
+        let (_, representor) = state.netdev_with(NetdevRole::Representor(Vf::new(pf(), 1))).unwrap();
+        representor.name.to_string()
+    });
+    assert!(ports.contains(&vf));
+}
