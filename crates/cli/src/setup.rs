@@ -10,7 +10,7 @@ use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
 use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
-use crate::plan::{Change, Resolved, compare, resolve};
+use crate::plan::{Change, Order, Resolved, compare, resolve};
 use crate::receipt::{Befores, Phase, Receipt, wanted};
 use crate::step::{Device, Step};
 use crate::until::Until;

@@ -62,7 +62,7 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
     };
     let handle = DevlinkHandle::from(pf);
     let (function, uplink, info, eswitch, params, firmware, representors) = tokio::join!(
-        seen("sysfs", async { view.function(pf).await }),
+        seen("sysfs", async { view.function(pf).await.map(std::sync::Arc::unwrap_or_clone) }),
         seen("rtnetlink", async {
             let link = view.link(Device::Uplink(pf)).await?;
             link.ok_or_else(|| Error::Missing(format!("a network device of {pf}")))
@@ -148,7 +148,8 @@ async fn card_vfs(host: &Host, view: &View<'_>, pf: PciAddress, vfs: &[(Vf, PciA
                 Ok(held.chain(ours.map(|instance| User::Datapath { pid: instance.pid() })).collect())
             }
         };
-        let function = seen("sysfs", async { view.function(*address).await }).await;
+        let function =
+            seen("sysfs", async { view.function(*address).await.map(std::sync::Arc::unwrap_or_clone) }).await;
         found.push(CardVf { vf: *vf, function, users });
     }
     found
