@@ -1,0 +1,151 @@
+//! What to type or look at next.
+
+use std::fmt::Write as _;
+
+use vdpa_hw::firmware::vfs_with_headroom;
+
+use super::{DMESG, Error, RESUME};
+
+impl Error {
+    /// What to type or look at next.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Config(error) => return Some(error.hint.clone()),
+            Self::Placed { error, .. } => return error.hint(),
+            Self::NoNetdev(_) => {
+                "`ip link` lists network devices; `lspci -D -d 15b3:` lists cards by address"
+            }
+            Self::TooManyVfs { asked, total, .. } => {
+                let room = vfs_with_headroom([*asked]);
+                return Some(format!(
+                    "lower `vfs` to {total}, or write `firmware = {{ NUM_OF_VFS = {room} }}` below this `[[nic]]` and \
+                     run `vdpa setup --firmware`"
+                ));
+            }
+            Self::FirmwareConflict { .. } => "a card has one set of settings for all its ports: say it once",
+            Self::FirmwareDiffers(_) => {
+                "`vdpa setup --firmware` writes them, and says what it takes until they are in force"
+            }
+            Self::SavedOutput { .. } => {
+                "save what `mstconfig -d ADDRESS -e query` or `mlxconfig -d ADDRESS -e query` prints, or writes with -j"
+            }
+            Self::WhichCard(_) => "name a port of it: `--pci 0000:43:00.0`; `lspci -D -d 15b3:` lists them",
+            Self::SameNic { .. } => "keep one of the two `[[nic]]` tables",
+            Self::NoSetting { .. }
+            | Self::SteeringFixed { .. }
+            | Self::NotInSwitchdev { .. }
+            | Self::NameTaken(_)
+            | Self::BondMode { .. }
+            | Self::MacNotTaken { .. } => return self.card_hint(),
+            Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
+            Self::Guarded(objections) => {
+                let mut hint = "move what is named away from the card, or override a guard:".to_owned();
+                for guard in objections
+                    .iter()
+                    .map(|objection| objection.guard)
+                    .collect::<std::collections::BTreeSet<_>>()
+                {
+                    let _ = write!(hint, " `--force {guard}`");
+                }
+                return Some(hint);
+            }
+            Self::NotInForce(_) => {
+                "`journalctl -u ovs-vswitchd` and `ovs-vsctl get Open_vSwitch . other_config`"
+            }
+            Self::Missing(_) | Self::Unverified(_) => "`vdpa status` shows what holds; `dmesg` may say why",
+            Self::Drifted(_) => {
+                "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same"
+            }
+            Self::Locked { .. } => "wait until it is done",
+            Self::Receipt { verb: "understand", path, .. } => {
+                return Some(format!(
+                    "use the vdpa that wrote it, or move {} away and look after the host by hand",
+                    path.display()
+                ));
+            }
+            Self::Run { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                "run as root; on a simulated host, name a directory of yours: `--simulate=DIR`"
+            }
+            Self::Receipt { .. } | Self::Run { .. } => "run as root, and look for a full disk: `df -h /run`",
+            Self::Input { .. } => "name a file that can be read; `-` is standard input",
+            Self::NotSimulated(_) => "leave `--simulate` away",
+            Self::Traffic { .. } => {
+                "`ip netns` lists namespaces to name with `--from`; as root; `--watch` measures the packets of others"
+            }
+            Self::Simulation { .. } => {
+                "name another directory with `--simulate=DIR`, or remove the file to start anew"
+            }
+            Self::Bundle { verb: "read", .. } => {
+                "`vdpa doctor --bundle FILE` writes one; `tar tf FILE` shows what it holds"
+            }
+            Self::Bundle { .. } => "name another file, in a directory that you may write to",
+            Self::Restart(_) => "`systemctl status openvswitch-switch` (openvswitch on RHEL)",
+            Self::NotOurs(path) => {
+                return Some(format!("look what it is for; to go on, `mv {0} {0}.away`", path.display()));
+            }
+            Self::File { source, .. } => file_hint(source),
+            Self::Homeless(_) => {
+                "install the program first: `sudo install vdpa /usr/local/bin/`, and call that one"
+            }
+            Self::NoSystemd => {
+                "have your init run `vdpa setup --until card` before the network and `vdpa setup` after Open vSwitch"
+            }
+            Self::Untold(_) => "`journalctl -u systemd-udevd -u NetworkManager` may say more",
+            Self::Systemd(_) => "`systemctl daemon-reload` does it; `journalctl -u init.scope` may say more",
+            Self::Interrupted => "`vdpa setup` begins anew",
+            Self::NotRestored => RESUME,
+            Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
+            Self::Hw(vdpa_hw::Error::NotPf(_)) => {
+                "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs"
+            }
+            Self::Hw(vdpa_hw::Error::Permission { .. })
+            | Self::Eswitch(vdpa_eswitch::Error::Permission { .. }) => "run as root: `sudo vdpa setup`",
+            Self::Hw(vdpa_hw::Error::AtWork { .. }) => {
+                "`dmesg` says what the driver waits for; when it has returned, `vdpa teardown` goes on"
+            }
+            Self::Hw(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
+            Self::Tc(_) => DMESG,
+            Self::Eswitch(error) | Self::ModeRefused(error) => {
+                return error.hint().or_else(|| Some(DMESG.to_owned()));
+            }
+            Self::Ovs(error) => {
+                error.hint().unwrap_or("`journalctl -u ovs-vswitchd -u ovsdb-server` may say more")
+            }
+            Self::Boot(error) => return error.hint().or_else(|| Some(DMESG.to_owned())),
+            Self::Datapath(error) => error.hint().unwrap_or(DMESG),
+            Self::Vm(error) => {
+                return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned()));
+            }
+        };
+        Some(text.to_owned())
+    }
+
+    /// The same for what a card, or a VF of it, cannot be.
+    fn card_hint(&self) -> Option<String> {
+        let text = match self {
+            Self::NoSetting { pf, setting } => {
+                return Some(format!(
+                    "take `{setting}` out; `devlink dev param show pci/{pf}` and `devlink dev eswitch show pci/{pf}` \
+                     list what there is"
+                ));
+            }
+            Self::SteeringFixed { pf, .. } => {
+                return Some(format!(
+                    "`vdpa teardown` first, or, if vdpa did not switch it, `devlink dev eswitch set pci/{pf} mode legacy`"
+                ));
+            }
+            Self::NotInSwitchdev { .. } => {
+                "take it out: the card's rules for VFs are Open vSwitch's flows now"
+            }
+            Self::NameTaken(_) => "give the bond another name",
+            Self::BondMode { name, .. } => {
+                return Some(format!("write the mode that it has, or remove it: `ip link delete {name}`"));
+            }
+            Self::MacNotTaken { .. } => {
+                "`ip link show` has both; a driver that picks its own MAC has a setting of its own for it"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
