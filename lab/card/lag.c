@@ -50,11 +50,12 @@ static int netdev_event(struct notifier_block *nb, unsigned long event, void *pt
 {
 	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
 	struct netdev_notifier_changeupper_info *info = ptr;
-	struct netdev_lag_upper_info *lag = info->upper_info;
+	struct netdev_lag_upper_info *lag;
 	struct labcx *card;
 
 	if (event != NETDEV_CHANGEUPPER || !netif_is_lag_master(info->upper_dev))
 		return NOTIFY_DONE;
+	lag = info->upper_info;
 	mutex_lock(&cards_lock);
 	list_for_each_entry(card, &cards, in_lags) {
 		if (card->uplink != dev)

@@ -2,7 +2,7 @@
 //!
 //! | until | made true | at boot |
 //! |---|---|---|
-//! | `card` | names, switch mode, VFs, their MACs and drivers | before whatever looks at network devices |
+//! | `card` | names, switch mode and settings, VFs, their MACs and drivers, bonds | before whatever looks at network devices |
 //! | `datapath` | and the bridge, links, vDPA devices and processes | after Open vSwitch, before libvirt starts domains |
 //! | `domains` | and the domains: everything | after libvirt |
 //!
@@ -36,9 +36,15 @@ impl Until {
             Step::Firmware { .. }
             | Step::Autoprobe { .. }
             | Step::Names { .. }
+            | Step::Steering { .. }
+            | Step::Encap { .. }
             | Step::EswitchMode { .. }
             | Step::Vfs { .. }
             | Step::VfAttributes { .. }
+            | Step::Rate { .. }
+            | Step::Inline { .. }
+            | Step::Bond { .. }
+            | Step::Lag { .. }
             | Step::TcOffload { .. }
             | Step::Driver { .. } => Self::Card,
             Step::Up { .. }
