@@ -7,7 +7,7 @@ use vdpa_datapath::kernel::{BusDriver, DeviceName};
 use vdpa_eswitch::LagState;
 use vdpa_hw::firmware::Value;
 use vdpa_hw::{NetdevName, Vf};
-use vdpa_ovs::BridgeName;
+use vdpa_ovs::{BridgeName, PortState};
 use vdpa_vm::Source;
 
 use crate::config::Datapath;
@@ -86,6 +86,13 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             ports: ports.clone(),
             in_force: with_ingress(view, ports).await?,
         }),
+        Step::Vlan { bridge, vf, .. } => {
+            let device = Device::Representor(*vf);
+            let seen = view.bridge(bridge).await?;
+            let vlan = seen.port(&device.key()).map(PortState::vlan);
+            let is_there = vlan.is_some() || view.link(device).await?.is_some();
+            is_there.then(|| Step::Vlan { bridge: bridge.clone(), vf: *vf, vlan: vlan.flatten() })
+        }
         Step::Driver { vf, .. } => match view.vf_address(*vf).await? {
             Some(address) => {
                 let driver = view.function(address).await?.driver.clone();

@@ -258,6 +258,7 @@ pub(crate) async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Bef
                 };
                 in_force.retain(|device| !ours(device.key()));
             }
+            Step::Vlan { vlan, .. } => *vlan = None,
             Step::Kernel { device, .. } => *device = None,
             Step::Dpdk { process, .. } => *process = None,
             Step::Wired { wiring, .. } => *wiring = None,

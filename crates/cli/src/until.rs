@@ -50,6 +50,7 @@ impl Until {
             Step::Up { .. }
             | Step::Bridge { .. }
             | Step::HwOffload { .. }
+            | Step::Vlan { .. }
             | Step::Kernel { .. }
             | Step::Dpdk { .. } => Self::Datapath,
             Step::Wired { .. } => Self::Domains,

@@ -101,6 +101,7 @@ inline_mode = "none"
 index = 0
 max_rate_mbps = 1000
 link_state = "down"
+vlan = 100
 [[nic]]
 netdev = "enp67s0f1"
 vfs = 1
@@ -182,6 +183,9 @@ fn host_files() -> impl Strategy<Value = (String, u16)> {
                 );
                 if let Some(rate) = rate {
                     let _ = writeln!(text, "max_rate_mbps = {rate}\nmin_rate_mbps = {}", rate / 2);
+                }
+                if *queues == 3 {
+                    let _ = writeln!(text, "vlan = {}", 100 + index);
                 }
                 let _ = writeln!(text, "link_state = \"{}\"", if *up { "up" } else { "down" });
                 if *mac {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName, Settings};
+use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName, Settings, VlanId};
 
 /// A statement about a bridge that [`Vswitch::apply`](crate::Vswitch::apply) makes true. What it does not speak
 /// about is left as it is.
@@ -34,6 +34,10 @@ pub struct Change {
     /// its rows hold, unless this says otherwise.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<PortKey, Settings>,
+    /// The VLANs that ports of ours are to be access ports of, or none (`tag` of the Port row). A port that is
+    /// neither there nor asked for is passed over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vlans: BTreeMap<PortKey, Option<VlanId>>,
 }
 
 /// Whether a bridge is to exist.
@@ -85,6 +89,7 @@ impl Change {
             hw_offload: Setting::AsIs,
             may_fail: BTreeSet::new(),
             settings: BTreeMap::new(),
+            vlans: BTreeMap::new(),
         }
     }
 
@@ -109,7 +114,8 @@ impl Change {
         let may_fail = broken.map(|port| port.name.clone()).collect();
         let hw_offload = before.hw_offload.clone().map_or(Setting::Unset, Setting::Set);
         let set = before.ports().iter().map(|port| (port.key.clone(), port.settings.clone()));
-        Self { bridge, presence, ports, hw_offload, may_fail, settings: set.collect() }
+        let vlans = before.ports().iter().map(|port| (port.key.clone(), port.vlan())).collect();
+        Self { bridge, presence, ports, hw_offload, may_fail, settings: set.collect(), vlans }
     }
 
     /// The bridge is to exist.
@@ -157,6 +163,19 @@ impl Change {
     pub fn hw_offload_unset(mut self) -> Self {
         self.hw_offload = Setting::Unset;
         self
+    }
+
+    /// The port of ours with this key is to be an access port of this VLAN, or carry all.
+    #[must_use]
+    pub fn vlan(mut self, key: PortKey, vlan: Option<VlanId>) -> Self {
+        self.vlans.insert(key, vlan);
+        self
+    }
+
+    /// What the rows of a port that is added are to hold besides.
+    pub(crate) fn settled(&self, key: &PortKey, settings: Option<&Settings>) -> Settings {
+        let settings = settings.cloned().unwrap_or_default();
+        self.vlans.get(key).map_or_else(|| settings.clone(), |vlan| settings.with_vlan(*vlan))
     }
 
     /// The ports asked for, with their keys.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{BridgeName, Change, Error, Observation, Owner, PortKey, PortName, Setting, Vswitch};
+use crate::{BridgeName, Change, Error, Observation, Owner, PortKey, PortName, Setting, VlanId, Vswitch};
 
 /// The names the functions may use on a switch.
 #[derive(Clone, Debug)]
@@ -57,6 +57,7 @@ pub async fn all(switch: &dyn Vswitch, names: &Names) {
     exactly_takes_away_what_it_does_not_name(switch, names).await;
     an_edit_leaves_other_ports_alone(switch, names).await;
     netdevs_may_change_places(switch, names).await;
+    a_port_is_put_into_a_vlan_and_out_again(switch, names).await;
     hw_offload_is_restored_to_the_letter(switch, names).await;
     ports_need_a_bridge(switch, names).await;
     one_netdev_is_asked_for_once(switch, names).await;
@@ -138,6 +139,26 @@ pub async fn netdevs_may_change_places(switch: &dyn Vswitch, names: &Names) {
     let swapped = [(a, eth_b), (b, eth_a)];
     assert!(apply(switch, &names.to().exactly(swapped.clone())).await);
     assert_eq!(keys(&look(switch, names).await), swapped);
+    clean(switch, names).await;
+}
+
+/// A port gets its VLAN when it is added, another one where it is, keeps it under another netdev, and loses it when
+/// told; one that is not there is passed over.
+pub async fn a_port_is_put_into_a_vlan_and_out_again(switch: &dyn Vswitch, names: &Names) {
+    let vlan = |number| Some(VlanId::new(number).expect("a VLAN"));
+    let ((a, eth_a), (b, eth_b), (c, eth_c)) = (names.vf(0), names.vf(1), names.vf(2));
+    let both = names.to().present().exactly([(a.clone(), eth_a), (b.clone(), eth_b)]);
+    assert!(apply(switch, &both.clone().vlan(a.clone(), vlan(100)).vlan(c.clone(), vlan(300))).await);
+    let seen = async |key: &PortKey| look(switch, names).await.port(key).and_then(crate::PortState::vlan);
+    assert_eq!((seen(&a).await, seen(&b).await), (vlan(100), None));
+    assert!(!apply(switch, &both).await, "what is not spoken of stays");
+    assert!(apply(switch, &names.to().vlan(a.clone(), vlan(4094)).vlan(b.clone(), vlan(1))).await);
+    assert!(!apply(switch, &both.clone().vlan(a.clone(), vlan(4094))).await);
+    let before = look(switch, names).await;
+    assert!(apply(switch, &names.to().with_port(a.clone(), eth_c).vlan(b.clone(), None)).await);
+    assert_eq!((seen(&a).await, seen(&b).await), (vlan(4094), None));
+    assert!(apply(switch, &Change::restoring(names.bridge.clone(), &before)).await);
+    assert_eq!((seen(&a).await, seen(&b).await), (vlan(4094), vlan(1)));
     clean(switch, names).await;
 }
 

@@ -38,7 +38,7 @@
 //!
 //! No process is started and no file is read or written (the feature `testing` aside): restarting the service
 //! is the caller's business, and so is looking at the card to see whether offload is in force. A port of ours
-//! keeps what others set in its rows (a VLAN tag) when its netdev changes and when it is restored; a bridge of
+//! keeps what others set in its rows (a policer) when its netdev changes and when it is restored; a bridge of
 //! ours that is deleted and restored does not.
 //!
 //! # Modules and features
@@ -64,6 +64,7 @@ mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod unixctl;
+mod vlan;
 mod vswitch;
 
 pub use self::{
@@ -75,5 +76,6 @@ pub use self::{
     server::{DEFAULT_SOCKET, Limits, OWNER, OWNER_TAG, Ovsdb, PORT_TAG},
     state::{BridgeState, Elsewhere, Observation, Owner, PortState, Settings, Versions},
     unixctl::{DEFAULT_RUNDIR, Unixctl},
+    vlan::VlanId,
     vswitch::{Applied, Vswitch},
 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, PortKey, PortName, Setting, ovsdb::Row};
+use crate::{BridgeName, PortKey, PortName, Setting, VlanId, ovsdb::Row};
 
 /// One consistent look at a switch, as seen from one bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,9 @@ pub struct Settings {
     pub interface: Row,
 }
 
+/// The column of a Port row that has its VLAN.
+pub(crate) const VLAN: &str = "tag";
+
 /// Where a netdev is that is not on the bridge asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
@@ -151,9 +154,30 @@ impl Settings {
     pub fn is_empty(&self) -> bool {
         self.port.is_empty() && self.interface.is_empty()
     }
+
+    /// The VLAN that the port is an access port of; `None` where it carries all of them.
+    pub fn vlan(&self) -> Option<VlanId> {
+        let tag = self.port.get(VLAN)?.atom()?.as_integer()?;
+        VlanId::new(u16::try_from(tag).ok()?).ok()
+    }
+
+    /// The same with another VLAN.
+    pub(crate) fn with_vlan(&self, vlan: Option<VlanId>) -> Self {
+        let port = self.port.set_columns(&[VLAN]);
+        let port = match vlan {
+            Some(vlan) => port.with(VLAN, i64::from(vlan.get())),
+            None => port,
+        };
+        Self { port, interface: self.interface.clone() }
+    }
 }
 
 impl PortState {
+    /// The VLAN that it is an access port of; `None` where it carries all of them.
+    pub fn vlan(&self) -> Option<VlanId> {
+        self.settings.vlan()
+    }
+
     /// Whether ovs-vswitchd has the port open.
     pub fn works(&self) -> bool {
         self.error.is_none() && self.ofport.is_some_and(|ofport| ofport >= 0)

@@ -19,7 +19,7 @@ use vdpa_datapath::dpdk::Memory;
 use vdpa_eswitch::{EncapMode, InlineMode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
-use vdpa_ovs::BridgeName;
+use vdpa_ovs::{BridgeName, VlanId};
 use vdpa_vm::DomainName;
 
 pub use parse::{parse, read};
@@ -146,6 +146,8 @@ pub struct VfSpec {
     pub spoofchk: Option<bool>,
     /// Whether its link is up: that of its representor.
     pub up: bool,
+    /// The VLAN that it is in, where somebody asks: its representor's port of the bridge is an access port.
+    pub vlan: Option<VlanId>,
     /// How fast it may send.
     pub rate: Rate,
     /// Who serves its virtio queues.

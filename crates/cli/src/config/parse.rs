@@ -217,6 +217,7 @@ impl Reader<'_> {
             trust: raw.trust.map(Spanned::into_inner),
             spoofchk: raw.spoofchk.map(Spanned::into_inner),
             up: raw.link_state.map_or(Ok(true), |state| self.link_state(&who, &state))?,
+            vlan: raw.vlan,
             rate: self.rate(&who, raw.min_rate_mbps.as_ref(), raw.max_rate_mbps.as_ref())?,
             datapath,
             queues,
@@ -274,6 +275,7 @@ impl VfSpec {
             trust: None,
             spoofchk: None,
             up: true,
+            vlan: None,
             rate: Rate::UNLIMITED,
             datapath: Datapath::None,
             queues: NonZeroU16::MIN,
@@ -335,6 +337,12 @@ vm = "cx6.1"
         is(&wrong("vfs = 2", "vfs = \"two\""), 7, 7, "two");
         is(&wrong("0000:43:00.0", "43:00.0"), 6, 7, "not a PCI address");
         is(&wrong("\"dpdk\"", "\"dkdp\""), 12, 12, "dkdp");
+        is(
+            &wrong("queues = 8", "vlan = 4095"),
+            13,
+            8,
+            "VLAN \"4095\" is not valid: it is not between 1 and 4094",
+        );
     }
 
     #[test]

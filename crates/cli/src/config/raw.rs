@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use vdpa_eswitch::{EncapMode, InlineMode, SteeringMode};
 use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
+use vdpa_ovs::VlanId;
 
 use super::Datapath;
 use super::boot::RawBoot;
@@ -57,6 +58,7 @@ pub(super) struct RawVf {
     pub(super) trust: Option<Spanned<bool>>,
     pub(super) spoofchk: Option<Spanned<bool>>,
     pub(super) link_state: Option<Spanned<String>>,
+    pub(super) vlan: Option<VlanId>,
     pub(super) min_rate_mbps: Option<Spanned<u32>>,
     pub(super) max_rate_mbps: Option<Spanned<u32>>,
     #[serde(default)]

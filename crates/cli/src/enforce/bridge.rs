@@ -12,6 +12,11 @@ use crate::report::Report;
 use crate::step::{Device, Step};
 use crate::view::View;
 
+/// Whether a statement is about Open vSwitch.
+pub(super) fn concerns(step: &Step) -> bool {
+    matches!(step, Step::Bridge { .. } | Step::HwOffload { .. } | Step::Vlan { .. })
+}
+
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
 /// hw-offload does not come into force without.
 pub(super) async fn enforce(
@@ -21,7 +26,9 @@ pub(super) async fn enforce(
     report: &dyn Report,
 ) -> Result<(), Error> {
     let Some(bridge) = steps.iter().find_map(|step| match step {
-        Step::Bridge { name, .. } | Step::HwOffload { bridge: name, .. } => Some(name),
+        Step::Bridge { name, .. }
+        | Step::HwOffload { bridge: name, .. }
+        | Step::Vlan { bridge: name, .. } => Some(name),
         _ => None,
     }) else {
         return Ok(());
@@ -40,6 +47,7 @@ pub(super) async fn enforce(
                     None => change.hw_offload_unset(),
                 }
             }
+            Step::Vlan { vf, vlan, .. } => change.vlan(Device::Representor(*vf).key(), *vlan),
             _ => change,
         };
     }

@@ -31,8 +31,7 @@ pub async fn enforce(
     report: &dyn Report,
 ) -> Vec<(Step, Error)> {
     let _span = tracing::debug_span!("enforce", statements = steps.len());
-    let (switch, others): (Vec<&Step>, Vec<&Step>) =
-        steps.iter().partition(|step| matches!(step, Step::Bridge { .. } | Step::HwOffload { .. }));
+    let (switch, others): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| bridge::concerns(step));
     let (nv, others): (Vec<&Step>, Vec<&Step>) =
         others.into_iter().partition(|step| matches!(step, Step::Firmware { .. }));
     let told = async |step: &Step, began: Instant, result: Result<(), Error>| match result {
@@ -148,7 +147,7 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
             };
             vdpa_vm::enforce(&*host.domains, domain, *vf, interface.as_ref()).await?;
         }
-        Step::Bridge { .. } | Step::HwOffload { .. } | Step::Firmware { .. } => {
+        Step::Bridge { .. } | Step::HwOffload { .. } | Step::Vlan { .. } | Step::Firmware { .. } => {
             unreachable!("statements about Open vSwitch, and about a card's firmware, are enforced together")
         }
     }

@@ -14,7 +14,7 @@ use vdpa_datapath::dpdk;
 use vdpa_eswitch::{EncapMode, InlineMode, Mode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{DriverName, MacAddress, NetdevName, PciAddress, Vf, VfIndex};
-use vdpa_ovs::BridgeName;
+use vdpa_ovs::{BridgeName, VlanId};
 use vdpa_vm::DomainName;
 
 use crate::naming::representor;
@@ -157,6 +157,15 @@ pub enum Step {
         /// Those on which ovs-vswitchd acts by it: they have an ingress qdisc, where tc rules can stand.
         in_force: BTreeSet<Device>,
     },
+    /// The VLAN that a VF's port of the bridge is an access port of.
+    Vlan {
+        /// The bridge.
+        bridge: BridgeName,
+        /// The VF.
+        vf: Vf,
+        /// The VLAN; `None` where the port carries all of them, or is not on the bridge.
+        vlan: Option<VlanId>,
+    },
     /// The driver of a VF.
     Driver {
         /// The VF.
@@ -202,7 +211,10 @@ impl Step {
     /// The VF that has to be there for the statement to mean anything: what hangs on a VF goes with it.
     pub fn hangs_on(&self) -> Option<Vf> {
         match self {
-            Self::VfAttributes { vf, .. } | Self::Driver { vf, .. } | Self::Rate { vf, .. } => Some(*vf),
+            Self::VfAttributes { vf, .. }
+            | Self::Driver { vf, .. }
+            | Self::Rate { vf, .. }
+            | Self::Vlan { vf, .. } => Some(*vf),
             Self::TcOffload { device, .. } | Self::Up { device, .. } => match device {
                 Device::Representor(vf) | Device::Vf(vf) => Some(*vf),
                 Device::Uplink(_) | Device::Bond(_) => None,
@@ -232,6 +244,7 @@ impl Step {
     pub fn let_go(&self) -> Option<Self> {
         match self {
             Self::Rate { vf, .. } => Some(Self::Rate { vf: *vf, rate: Rate::UNLIMITED }),
+            Self::Vlan { bridge, vf, .. } => Some(Self::Vlan { bridge: bridge.clone(), vf: *vf, vlan: None }),
             _ => None,
         }
     }
@@ -249,6 +262,7 @@ impl Step {
             Self::Bond { name, .. } => format!("bond {name}"),
             Self::Lag { pf, .. } => format!("bond of {pf} in hardware"),
             Self::Rate { vf, .. } => format!("rate of {vf}"),
+            Self::Vlan { vf, .. } => format!("VLAN of {vf}"),
             Self::Vfs { pf, .. } => format!("VFs of {pf}"),
             Self::VfAttributes { vf, .. } => format!("MAC of {vf}"),
             Self::TcOffload { device, .. } => format!("hw-tc-offload of {device}"),
@@ -283,6 +297,7 @@ impl Step {
             Self::Bond { bond, .. } => or_none(bond.as_ref().map(ToString::to_string)),
             Self::Lag { active, .. } => if *active { "active" } else { "disabled" }.to_owned(),
             Self::Rate { rate, .. } => rate.to_string(),
+            Self::Vlan { vlan, .. } => or_none(vlan.map(|vlan| vlan.to_string())),
             Self::VfAttributes { mac, trust, spoofchk, .. } => {
                 let asked = |what, asked: &Option<bool>| {
                     asked.map(|state| format!(", {what} {}", on(state))).unwrap_or_default()

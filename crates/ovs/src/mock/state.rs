@@ -119,6 +119,13 @@ impl Snapshot {
         for (key, name) in change.wanted() {
             next.add(bridge, key, name, replaced.remove(key).unwrap_or_default())?;
         }
+        let ports =
+            next.bridges.get_mut(bridge.as_str()).into_iter().flat_map(|state| state.ports.values_mut());
+        for port in ports {
+            if let Some(vlan) = port.key().and_then(|key| change.vlans.get(&key)) {
+                port.settings = port.settings.with_vlan(*vlan);
+            }
+        }
         let (now, wanted) = (self.hw_offload(), self.hw_offload().with(&change.hw_offload));
         if wanted != now {
             next.set_hw_offload(&wanted);

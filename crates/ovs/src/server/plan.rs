@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     BridgeName, Change, Error, HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG, PortKey, PortName, Presence, Settings,
+    VlanId,
     hw_offload::{self, HwOffload},
     ovsdb::{Condition, Mutation, Mutator, NamedUuid, Row, Transaction, Uuid, Value},
     server::{
         DATABASE, OWNER, OWNER_TAG, PORT_TAG,
         view::{BridgeRow, InterfaceRow, PortRow, View},
     },
+    state::VLAN,
 };
 
 /// What has to be done, and what has to be looked at afterwards.
@@ -39,6 +41,7 @@ pub(super) struct Plan {
 struct Edits<'a> {
     remove: Vec<&'a PortRow>,
     insert: Vec<(&'a PortKey, &'a PortName, Settings)>,
+    vlans: Vec<(&'a PortRow, Option<VlanId>)>,
     kept: Vec<InterfaceRow>,
 }
 
@@ -53,7 +56,8 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
     let hw_offload = Some(now.with(&change.hw_offload)).filter(|next| *next != now);
 
     let mut txn = Transaction::new(DATABASE);
-    let touched = !edits.remove.is_empty() || !edits.insert.is_empty();
+    let moved = !edits.remove.is_empty() || !edits.insert.is_empty();
+    let touched = moved || !edits.vlans.is_empty();
     if !(create || delete.is_some() || touched || hw_offload.is_some()) {
         return Ok(Plan { txn, verifies: 0, next_cfg: 0, inserts: vec![], kept: edits.kept, ports: 0 });
     }
@@ -65,7 +69,8 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
         txn.verify("Open_vSwitch", vec![Condition::equal("_uuid", view.root)], columns, row);
     }
     if let Some(bridge) = bridge.filter(|_| touched || delete.is_some()) {
-        verify_bridge(&mut txn, bridge, &edits.remove);
+        let rows = edits.remove.iter().chain(edits.vlans.iter().map(|(row, _)| row));
+        verify_bridge(&mut txn, bridge, rows);
     }
     let verifies = txn.operations().len();
 
@@ -77,6 +82,10 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
     for (key, name, settings) in &edits.insert {
         inserts.push(txn.operations().len());
         ports.push(insert_port(&mut txn, key, name, settings)?);
+    }
+    for (row, vlan) in &edits.vlans {
+        let vlan = vlan.map_or_else(Value::none, |vlan| i64::from(vlan.get()).into());
+        txn.update("Port", vec![Condition::equal("_uuid", row.uuid)], Row::new().with(VLAN, vlan));
     }
     let root = || vec![Condition::equal("_uuid", view.root)];
     let set = |uuids: Vec<Uuid>| uuids.into_iter().collect::<Value>();
@@ -90,7 +99,7 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
         of_root.push(Mutation::new("bridges", Mutator::Insert, [uuid].into_iter().collect::<Value>()));
     } else if let Some(bridge) = delete {
         of_root.push(Mutation::new("bridges", Mutator::Delete, set(vec![bridge.uuid])));
-    } else if let Some(bridge) = bridge.filter(|_| touched) {
+    } else if let Some(bridge) = bridge.filter(|_| moved) {
         let gone = edits.remove.iter().map(|port| port.uuid).collect::<Vec<_>>();
         let mut mutations = Vec::new();
         if !gone.is_empty() {
@@ -136,6 +145,11 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
     let (keep, remove): (Vec<_>, Vec<_>) =
         bridge.our_ports().partition(|port| change.keeps(&port.key, &port.name));
     let mut edits = Edits { remove: remove.iter().map(|port| port.row).collect(), ..Edits::default() };
+    edits.vlans = keep
+        .iter()
+        .filter_map(|port| Some((port.row, *change.vlans.get(&port.key)?)))
+        .filter(|(row, vlan)| row.settings.vlan() != *vlan)
+        .collect();
     let ours: HashMap<_, _> = keep.iter().map(|port| ((&port.key, &port.name), port.interface)).collect();
     let replaced: HashMap<_, _> = remove.iter().map(|port| (&port.key, &port.row.settings)).collect();
     let going: HashSet<_> = edits.remove.iter().map(|port| port.uuid).collect();
@@ -148,7 +162,7 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
         match holders.get(name.as_str()).filter(|(_, port)| !going.contains(&port.uuid)) {
             None => {
                 let settings = change.settings.get(key).or_else(|| replaced.get(key).copied());
-                edits.insert.push((key, name, settings.cloned().unwrap_or_default()));
+                edits.insert.push((key, name, change.settled(key, settings)));
             }
             Some((holder, port)) if holder.uuid == bridge.uuid && port.ours().is_none() => {
                 // Somebody else's port carries this netdev on this very bridge: it is as asked, and not ours.
@@ -171,7 +185,7 @@ fn no_bridge_yet<'a>(
     {
         return Err(elsewhere(name, holder, port));
     }
-    let settings = |key| change.settings.get(key).cloned().unwrap_or_default();
+    let settings = |key| change.settled(key, change.settings.get(key));
     let insert = wanted.into_iter().map(|(key, name)| (key, name, settings(key))).collect();
     Ok(Edits { insert, ..Edits::default() })
 }
@@ -211,13 +225,13 @@ fn set_hw_offload(next: &HwOffload) -> Vec<Mutation> {
     mutations
 }
 
-/// The bridge's ports and owner, and the tags of the ports that go.
-fn verify_bridge(txn: &mut Transaction, bridge: &BridgeRow, remove: &[&PortRow]) {
+/// The bridge's ports and owner, and the tags of the ports that go or change.
+fn verify_bridge<'a>(txn: &mut Transaction, bridge: &BridgeRow, rows: impl Iterator<Item = &'a &'a PortRow>) {
     let row = Row::new()
         .with("ports", bridge.port_refs.iter().copied().collect::<Value>())
         .with("external_ids", &bridge.external_ids);
     txn.verify("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], vec!["ports", "external_ids"], row);
-    for port in remove {
+    for port in rows {
         let row = Row::new().with("external_ids", &port.external_ids);
         txn.verify("Port", vec![Condition::equal("_uuid", port.uuid)], vec!["external_ids"], row);
     }
