@@ -8,6 +8,8 @@
 //! | `vf.rs` | reads and writes what a PF keeps for its VFs |
 //! | `uses.rs` | how the host's own traffic uses a device |
 //! | `wait.rs` | waits for devices and their names |
+//! | `parent.rs` | which PCI function a device belongs to, where sysfs has to say |
+//! | `bond.rs` | bonds |
 //! | `udev.rs` | what udev has done with a device |
 //!
 //! # Why not the `rtnetlink` crate
@@ -64,6 +66,12 @@ pub struct RtnlLinks {
     latest: Mutex<Snapshot>,
 }
 
+/// By what one device is asked for.
+enum By {
+    Index(IfIndex),
+    Name(NetdevName),
+}
+
 /// A listing of all devices.
 #[derive(Debug, Default)]
 struct Snapshot {
@@ -111,6 +119,27 @@ impl RtnlLinks {
         self.parents.complete(&mut records);
         records.sort_by_key(|record| record.link.index);
         Ok(records)
+    }
+
+    /// One device as it is now; `None` where there is none.
+    async fn one(&self, by: &By) -> Result<Option<Link>> {
+        let request = match by {
+            By::Index(index) => Message::about_link(RTM_GETLINK, *index, &Tlvs::new()),
+            By::Name(name) => {
+                let name = Tlvs::new().string(record::IFLA_IFNAME, name.as_str());
+                Message::about_link(RTM_GETLINK, IfIndex(0), &name)
+            }
+        };
+        let messages = match self.rtnl.ask(request, "look at a network device").await {
+            Err(Error::Refused { refusal, .. }) if refusal.errno == Errno::ENODEV => return Ok(None),
+            messages => messages?,
+        };
+        let mut records = Vec::new();
+        for message in &messages {
+            records.extend(Record::read(message).map_err(malformed("a message about a network device"))?);
+        }
+        self.parents.complete(&mut records);
+        Ok(records.pop().map(|record| record.link))
     }
 
     /// The device's name, for an error; its number where it has gone.

@@ -34,6 +34,15 @@ impl Parents {
         }
     }
 
+    /// The network device of a function that has only one, as sysfs has it; which of several is meant, a name does not
+    /// say. It may be one of another network namespace: whoever asks looks at what has that name here.
+    pub(super) fn only_netdev(&self, function: PciAddress) -> Option<NetdevName> {
+        let directory = self.root.join("sys/bus/pci/devices").join(function.to_string()).join("net");
+        let mut names = fs::read_dir(directory).ok()?;
+        let name = names.next()?.ok()?.file_name();
+        if names.next().is_some() { None } else { name.to_str()?.parse().ok() }
+    }
+
     fn look_up(&self, name: &NetdevName, index: u32) -> Option<PciAddress> {
         let device = self.root.join("sys/class/net").join(name);
         let same = fs::read_to_string(device.join("ifindex")).ok()?.trim().parse() == Ok(index);
@@ -77,6 +86,20 @@ mod tests {
         fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
         fs::write(root.path().join("proc/sys/kernel/osrelease"), release).unwrap();
         root
+    }
+
+    /// Pitfall 17: since Linux 5.8 representors are in the PF's `net/` directory too, and the first entry says nothing.
+    #[test]
+    fn a_functions_device_is_named_where_it_has_only_one() {
+        let root = tempfile::tempdir().unwrap();
+        let function: PciAddress = "0000:43:00.2".parse().unwrap();
+        let parents = Parents::new(root.path().to_owned());
+        let net = root.path().join("sys/bus/pci/devices/0000:43:00.2/net");
+        assert_eq!(parents.only_netdev(function), None);
+        fs::create_dir_all(net.join("enp67s0f0v0")).unwrap();
+        assert_eq!(parents.only_netdev(function), Some("enp67s0f0v0".parse().unwrap()));
+        fs::create_dir(net.join("eth4")).unwrap();
+        assert_eq!(parents.only_netdev(function), None);
     }
 
     #[test]

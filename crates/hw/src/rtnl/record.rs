@@ -12,7 +12,7 @@ use crate::nouns::{IfIndex, MacAddress, PciAddress};
 pub(super) const HEADER: usize = 16;
 
 const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;

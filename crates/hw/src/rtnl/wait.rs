@@ -10,6 +10,9 @@
 //!
 //! Listening always comes before looking, so that nothing falls between the two; and what was heard is
 //! looked at once more before it is returned, because a mode switch may have replaced it meanwhile.
+//!
+//! 128 VFs are waited for side by side, each as long as it takes: one that is there is asked for by itself, since a
+//! listing has every device of the host, and one for each VF would grow with their square.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,10 +21,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::RtnlLinks;
 use super::record::Record;
 use super::socket::News;
 use super::udev::Change;
+use super::{By, RtnlLinks};
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::nouns::{IfIndex, NetdevName, PciAddress};
@@ -41,8 +44,7 @@ impl RtnlLinks {
         let deadline = Instant::now() + limit;
         let mut news = self.rtnl.listen().await?;
         loop {
-            let records = self.look().await?;
-            let mut found = sought.among(&records).map(|link| link.index);
+            let mut found = self.seek(sought).await?;
             let waiting = tracing::debug_span!("rtnetlink.await_netdev", waits_for = "kernel", %sought);
             while found.is_none() {
                 match timeout_at(deadline, news.recv()).await {
@@ -61,11 +63,24 @@ impl RtnlLinks {
                 Err(Error::NoLink(_)) => continue, // replaced meanwhile
                 done => done?,
             }
-            let records = self.look().await?;
-            if let Some(link) = sought.among(&records).filter(|link| link.index == index) {
-                return Ok(link.clone());
+            if let Some(link) = self.one(&By::Index(index)).await?.filter(|link| sought.is(link)) {
+                return Ok(link);
             }
         }
+    }
+
+    /// The device that is sought, if it is there: by the one name that sysfs has for it, or from a listing.
+    async fn seek(&self, sought: Sought<'_>) -> Result<Option<IfIndex>> {
+        let name = match sought {
+            Sought::Parent(parent) => self.parents.only_netdev(parent),
+            Sought::Name(name) => Some(name.clone()),
+        };
+        if let Some(name) = name
+            && let Some(link) = self.one(&By::Name(name)).await?.filter(|link| sought.is(link))
+        {
+            return Ok(Some(link.index));
+        }
+        Ok(sought.among(&*self.look().await?).map(|link| link.index))
     }
 
     /// See [`Links::settled`](crate::Links::settled).
@@ -113,6 +128,9 @@ impl RtnlLinks {
     }
 
     async fn all_exist(&self, links: &BTreeSet<IfIndex>) -> Result<()> {
+        if let (Some(&link), 1) = (links.first(), links.len()) {
+            return self.one(&By::Index(link)).await?.map(|_| ()).ok_or(Error::NoLink(link));
+        }
         let records = self.look().await?;
         let missing = links.iter().find(|link| records.iter().all(|record| record.link.index != **link));
         missing.map_or(Ok(()), |link| Err(Error::NoLink(*link)))
