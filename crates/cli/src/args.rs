@@ -62,6 +62,12 @@ A host file (/etc/vdpa/host.toml):
   datapath = \"dpdk\"               # dpdk (vhost-user) | kernel (vhost-vdpa) | none
   queues = 8
   vm = \"cx6.1\"                    # the libvirt domain to wire it into
+  max_rate_mbps = 2500            # optional, as min_rate_mbps, link_state, trust and spoofchk are
+
+  [[bond]]                        # two uplinks as one port (VF LAG)
+  name = \"bond0\"
+  mode = \"802.3ad\"                # active-backup | balance-xor | 802.3ad
+  nics = [\"0000:43:00.0\", \"0000:43:00.1\"]
 
   [dpdk]                          # all of it optional
   program = \"/usr/local/bin/dpdk-vdpa\"

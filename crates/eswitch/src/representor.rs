@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Pitfall 18: `p0`, `pf0vf3`, `c1pf0vf3`, `pf0sf5`, and a bare number on old kernels.
     #[test]
     fn each_form_of_the_kernels_is_read() {
         let vf = VfIndex::new(3);

@@ -31,7 +31,11 @@ fn subject(eswitch: &Kernel, device: DevlinkHandle, vfs: u16) -> Subject<'_> {
         inline: Inline::None,
         encap: true,
         function_mac: true,
-        param: None,
+        param: Some((
+            "flow_steering_mode",
+            ParamMode::Runtime,
+            ["smfs", "dmfs"].map(|mode| ParamValue::Text(mode.into())),
+        )),
         limit: patience(usize::from(vfs)),
     }
 }
@@ -64,6 +68,30 @@ async fn netdevsim_keeps_the_contract_with_its_own_rules() {
     };
     contract::all(&netdevsim).await;
     write("/sys/bus/netdevsim/del_device", "1");
+}
+
+/// 128 VFs, and representors that come while they are waited for. Pitfall 24: a VF may be missing from sysfs, as all of
+/// netdevsim's are: devlink's ports tell of it.
+#[tokio::test]
+async fn netdevsim_has_128_representors_in_time() {
+    let modprobe = std::process::Command::new("modprobe").arg("netdevsim").status().unwrap();
+    assert!(modprobe.success());
+    write("/sys/bus/netdevsim/new_device", "2 1");
+    write("/sys/kernel/debug/netdevsim/netdevsim2/max_vfs", "128");
+    let kernel = Kernel::new();
+    let device: DevlinkHandle = "netdevsim/netdevsim2".parse().unwrap();
+    let vfs: Vec<_> = VfIndex::first(128).collect();
+    kernel.set_mode(&device, Mode::Switchdev, patience(0)).await.unwrap();
+    let began = std::time::Instant::now();
+    let (found, ()) = tokio::join!(kernel.await_representors(&device, &vfs, patience(vfs.len())), async {
+        let write = || write("/sys/bus/netdevsim/devices/netdevsim2/sriov_numvfs", "128");
+        tokio::task::spawn_blocking(write).await.unwrap();
+        println!("the kernel's part: {:?}", began.elapsed());
+    });
+    println!("with the wait for representors: {:?}", began.elapsed());
+    assert_eq!(found.unwrap().vfs.len(), 128);
+    assert_eq!(kernel.rates(&device).await.unwrap().len(), 128);
+    write("/sys/bus/netdevsim/del_device", "2");
 }
 
 #[tokio::test]

@@ -178,6 +178,7 @@ mod tests {
         }
     }
 
+    /// Pitfall 17: since Linux 5.8 representors are in the PF's `net/` directory too: the first entry is not the PF's.
     #[test]
     fn representors_are_told_by_their_port_names() {
         for name in ["pf0vf3", "c1pf0vf3", "pf0sf5", "pf0", "3"] {

@@ -9,8 +9,8 @@ use futures::future::{join_all, try_join_all};
 use vdpa_hw::contract::{self, Subject};
 use vdpa_hw::firmware::Tools;
 use vdpa_hw::{
-    DriverName, Error, Link, Links, MacAddress, Pci, PciAddress, RtnlLinks, SysfsPci, VfAttributes, VfChange,
-    VfIndex,
+    Bond, BondMode, DriverName, Error, Link, Links, MacAddress, Pci, PciAddress, RtnlLinks, SysfsPci,
+    VfAttributes, VfChange, VfIndex,
 };
 use vdpa_netlink::Errno;
 
@@ -140,4 +140,44 @@ async fn netdevsim_keeps_vf_attributes_and_refuses_what_is_wrong_with_them() {
     fs::write("/sys/bus/netdevsim/del_device", "7").unwrap();
     let error = links.settled(&[index], LIMIT).await.unwrap_err();
     assert!(matches!(error, Error::NoLink(gone) if gone == index), "{error:?}");
+}
+
+/// Bonds of the kernel's own, of two devices that cost nothing.
+#[tokio::test]
+async fn bonds_are_made_marked_filled_and_removed() {
+    run("modprobe", &["bonding", "max_bonds=0"]);
+    let links = RtnlLinks::default();
+    let mut members = Vec::new();
+    for name in ["member0", "member1"] {
+        run("ip", &["link", "add", name, "type", "dummy"]);
+        run("ip", &["link", "set", name, "up"]);
+        let found = links.links().await.unwrap().into_iter().find(|link| link.name.as_str() == name).unwrap();
+        members.push(found.index);
+    }
+    let name = "bond9".parse().unwrap();
+    let bond = links.add_bond(&name, BondMode::BalanceXor).await.unwrap();
+    assert!(links.add_bond(&name, BondMode::BalanceXor).await.is_err(), "the name is taken");
+    let error = links.set_master(members[0], Some(bond)).await.unwrap_err();
+    assert!(error.to_string().contains("member0"), "it is up: {error}");
+    for member in &members {
+        links.set_up(*member, false).await.unwrap();
+        links.set_master(*member, Some(bond)).await.unwrap();
+    }
+    let found = links.bonds().await.unwrap();
+    let made = Bond {
+        index: bond,
+        name: name.clone(),
+        mode: Some(BondMode::BalanceXor),
+        ours: true,
+        members: members.iter().copied().collect(),
+    };
+    assert_eq!(found, [made]);
+    let up = |link: &Link| members.contains(&link.index) && link.up && link.master == Some(bond);
+    assert_eq!(links.links().await.unwrap().iter().filter(|link| up(link)).count(), 2);
+    links.set_master(members[0], None).await.unwrap();
+    links.remove_bond(bond).await.unwrap();
+    assert_eq!(links.bonds().await.unwrap(), []);
+    for name in ["member0", "member1"] {
+        run("ip", &["link", "delete", name]);
+    }
 }

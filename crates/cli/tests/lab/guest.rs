@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The variable that names the card with 8 VFs.
@@ -69,14 +69,21 @@ impl Guest {
         command
     }
 
-    /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
-    pub(crate) fn kill_setup_after(&self, stop_at: &str) {
-        let mut child = self.command(&["setup"]).stdout(Stdio::piped()).spawn().unwrap();
+    /// Begins a `setup` and returns when it says that a statement with `stop_at` in it has become true.
+    pub(crate) fn begin_setup_until(&self, stop_at: &str) -> Child {
+        let mut child =
+            self.command(&["setup"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let seen = lines.map_while(Result::ok).any(|line| line.contains('✓') && line.contains(stop_at));
+        assert!(seen, "setup ended without `{stop_at}`");
+        child
+    }
+
+    /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
+    pub(crate) fn kill_setup_after(&self, stop_at: &str) {
+        let mut child = self.begin_setup_until(stop_at);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(seen, "setup ended without `{stop_at}`");
     }
 
     /// What a program prints, which must succeed.

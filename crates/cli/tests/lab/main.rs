@@ -5,6 +5,7 @@
 //! pretence, `in_hw` is its driver's word for it, and packets pass tc in software.
 
 mod boot;
+mod card;
 mod doctor;
 mod firmware;
 mod guest;

@@ -12,6 +12,7 @@ pub(crate) mod command {
         DEVLINK_CMD_GET = 1,
         DEVLINK_CMD_PORT_GET = 5,
         DEVLINK_CMD_PORT_SET = 6,
+        DEVLINK_CMD_PORT_NEW = 7,
         DEVLINK_CMD_ESWITCH_GET = 29,
         DEVLINK_CMD_ESWITCH_SET = 30,
         DEVLINK_CMD_PARAM_GET = 38,

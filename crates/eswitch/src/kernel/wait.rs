@@ -1,20 +1,30 @@
-//! Waiting for representors: on what devlink and rtnetlink announce, not by looking again and again.
+//! Waiting for representors: on what devlink announces, not by looking again and again.
+//!
+//! ```text
+//!   listen ─► look ── enough ─► the representors
+//!              ▲  └── not yet ─► announced: a port with its netdev ─► added to what was seen
+//!              │                                                          │      │
+//!              └────────── enough now, lost, or nothing for a while ──────┘      └─► next
+//! ```
+//!
+//! Each look lists every port there is. What is announced is added up instead, so that the VFs of a card, which come
+//! one by one over a minute, cost a few looks and not one each.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use vdpa_netlink::{LinkEvents, Notifications};
+use tokio::time::{Instant, timeout_at};
+use vdpa_netlink::{LinkEvents, Message, Notifications};
 
 use super::Kernel;
+use crate::devlink::numbers::command::DEVLINK_CMD_PORT_NEW;
 use crate::error::Result;
-use crate::{DevlinkHandle, Eswitch, Representors, devlink};
+use crate::{DevlinkHandle, Eswitch, Flavour, Port, Representor, Representors, devlink};
 
-/// Announcements come in bursts, one for each port and netdev: this much quiet ends a burst, and one
-/// look is enough for all of it.
-const BURST: Duration = Duration::from_millis(2);
+/// How long nothing may be announced before it is looked at all the same: drivers without ports for their VFs
+/// announce none.
+const LOOK_ANYWAY: Duration = Duration::from_millis(500);
 
-/// Looks at the representors now and after each burst of announcements, until `enough` or `limit`, and
-/// returns what was seen last.
+/// Waits until `enough` representors are there or `limit` is over, and returns what was seen last.
 pub(super) async fn until(
     kernel: &Kernel,
     device: &DevlinkHandle,
@@ -23,28 +33,86 @@ pub(super) async fn until(
 ) -> Result<Representors> {
     let deadline = Instant::now() + limit;
     // Listening starts before the first look: what comes in between is not missed.
-    let mut ports = devlink::FAMILY.subscribe(devlink::GROUP).await?;
-    let mut links = LinkEvents::listen()?;
+    let mut news =
+        News { ports: devlink::FAMILY.subscribe(devlink::GROUP).await?, links: LinkEvents::listen()? };
     loop {
-        let seen = kernel.representors(device).await?;
-        if enough(&seen) {
+        let mut seen = kernel.representors(device).await?;
+        if enough(&seen) || Instant::now() >= deadline {
             return Ok(seen);
         }
         let _waiting =
             tracing::debug_span!("eswitch.await_representors", waits_for = "kernel", %device, ?seen);
-        if tokio::time::timeout_at(deadline, announcement(&mut ports, &mut links)).await.is_err() {
-            return Ok(seen);
+        while let Ok(heard) = timeout_at(deadline.min(Instant::now() + LOOK_ANYWAY), news.next(device)).await
+        {
+            match heard {
+                Heard::Port(port) => note(&mut seen, *port),
+                // Where no VF has a port, its netdev is all there is to be heard of.
+                Heard::Link if !seen.vfs.is_empty() => {}
+                Heard::Link | Heard::Lost => break,
+            }
+            if enough(&seen) {
+                break;
+            }
         }
-        while tokio::time::timeout(BURST, announcement(&mut ports, &mut links)).await.is_ok()
-            && Instant::now() < deadline
-        {}
     }
 }
 
-/// Returns when something was announced, or lost, which is as good a reason to look.
-async fn announcement(ports: &mut Notifications, links: &mut LinkEvents) {
-    tokio::select! {
-        port = ports.next() => if let Err(error) = port { tracing::debug!(%error, "devlink"); },
-        link = links.next() => if let Err(error) = link { tracing::debug!(%error, "rtnetlink"); },
+/// What is heard while waiting.
+struct News {
+    ports: Notifications,
+    links: LinkEvents,
+}
+
+enum Heard {
+    /// A port of the device's, as it is now.
+    Port(Box<Port>),
+    /// Some network device has come or changed.
+    Link,
+    /// Something was missed.
+    Lost,
+}
+
+impl News {
+    async fn next(&mut self, device: &DevlinkHandle) -> Heard {
+        loop {
+            tokio::select! {
+                message = self.ports.next() => match message {
+                    Ok(message) => if let Some(port) = port_of(&message, device) {
+                        return Heard::Port(Box::new(port));
+                    },
+                    Err(error) => {
+                        tracing::debug!(%error, "devlink");
+                        return Heard::Lost;
+                    }
+                },
+                link = self.links.next() => match link {
+                    Ok(_) => return Heard::Link,
+                    Err(error) => {
+                        tracing::debug!(%error, "rtnetlink");
+                        return Heard::Lost;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The port that a message announces, if it is one of the device's.
+fn port_of(message: &Message, device: &DevlinkHandle) -> Option<Port> {
+    if message.command() != DEVLINK_CMD_PORT_NEW || devlink::device(message.attributes()).ok()? != *device {
+        return None;
+    }
+    devlink::port::read(message.attributes()).ok()
+}
+
+/// Adds a port to what was seen.
+fn note(seen: &mut Representors, port: Port) {
+    let vf = port.local_vf();
+    let Some((index, name)) = port.netdev else { return };
+    let representor = Representor { index, name };
+    match (vf, port.flavour) {
+        (Some(vf), _) => drop(seen.vfs.insert(vf, representor)),
+        (None, Some(Flavour::Physical)) => seen.uplink = Some(representor),
+        _ => {}
     }
 }
