@@ -292,17 +292,6 @@ fn count(n: usize, one: &str, many: &str) -> String {
 /// What to do where something could not be restored.
 pub(crate) const RESUME: &str = "remove what stands in the way, then `vdpa teardown` goes on";
 
-/// What to do where a file of the system cannot be used.
-fn file_hint(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied => "run as root",
-        std::io::ErrorKind::ReadOnlyFilesystem => {
-            "that file system is mounted read-only: `findmnt -o TARGET,OPTIONS` shows it"
-        }
-        _ => "look for a full disk: `df -h`",
-    }
-}
-
 /// Where a kernel that refused says more.
 const DMESG: &str = "`dmesg` may say more, `vdpa status` shows what holds";
 

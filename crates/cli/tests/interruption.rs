@@ -183,6 +183,8 @@ fn what_was_done_when_a_setup_is_killed_is_done() {
     }
 }
 
+/// Pitfall 15: a state that is noted when the work is launched says more than is true: until everything has been looked
+/// at, the receipt says that it is being applied.
 #[test]
 fn status_says_that_a_setup_has_not_ended() {
     let host = Simulated::new();

@@ -78,6 +78,37 @@ async fn a_write_that_never_returns_is_given_up_once_and_named() {
     alike(&fresh, &bench.settled_snapshot().await, "when the kernel has returned");
 }
 
+/// sysfs that cannot be read, from the beginning or from some operation on. What cannot be looked at is named, is not
+/// said to be as it was, and is brought back by `teardown` once it can be.
+#[tokio::test]
+async fn what_cannot_be_read_is_named_and_brought_back_when_it_can_be() {
+    let (all, fresh) = {
+        let bench = Bench::new();
+        let fresh = bench.settled_snapshot().await;
+        bench.setup(reference()).await.unwrap();
+        (bench.host.machine.operations(), fresh)
+    };
+    let expected =
+        "cannot read /sys/bus/pci/devices/0000:43:00.0/sriov_numvfs: Input/output error (os error 5)";
+    for at in 0..=all {
+        let bench = Bench::new();
+        bench.host.machine.meddle(|state| state.unreadable = Some((at, pf())));
+        let failure = bench.setup(reference()).await.unwrap_err();
+        let case = format!("unreadable after {at} of {all}");
+        assert_eq!(failure.error.flat(), expected, "{case}");
+        let complete = failure.restored.as_ref().is_none_or(Restored::is_complete);
+        assert_eq!(bench.has_receipt(), !complete, "{case}");
+        for remains in failure.restored.iter().flat_map(|restored| &restored.remains) {
+            assert!(remains.why.is_some(), "{case}: {}", remains.described());
+        }
+        bench.host.machine.meddle(|state| state.unreadable = None);
+        if !complete {
+            bench.teardown().await.unwrap_or_else(|failure| panic!("{case}: {}", failure.error.flat()));
+        }
+        alike(&fresh, &bench.settled_snapshot().await, &case);
+    }
+}
+
 /// Pitfalls 13 and 19: generated names collide, across cards and with what is there, and udev then leaves the kernel's
 /// `ethN`; so do names over 15 characters. Ports are found by their VF, and are on the bridge under the name they have.
 #[tokio::test]

@@ -30,7 +30,8 @@ pub async fn enforce(
     steps: &[&Step],
     report: &dyn Report,
 ) -> Vec<(Step, Error)> {
-    let _span = tracing::debug_span!("enforce", statements = steps.len());
+    let first = steps.first().map(|step| step.subject()).unwrap_or_default();
+    let _span = tracing::debug_span!("enforce", statements = steps.len(), first);
     let (switch, others): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| bridge::concerns(step));
     let (nv, others): (Vec<&Step>, Vec<&Step>) =
         others.into_iter().partition(|step| matches!(step, Step::Firmware { .. }));

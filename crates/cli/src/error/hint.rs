@@ -149,3 +149,14 @@ impl Error {
         Some(text.to_owned())
     }
 }
+
+/// What to do where a file of the system cannot be used.
+fn file_hint(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run as root",
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            "that file system is mounted read-only: `findmnt -o TARGET,OPTIONS` shows it"
+        }
+        _ => "look for a full disk: `df -h`",
+    }
+}

@@ -152,6 +152,16 @@ mod tests {
         }
     }
 
+    /// Pitfall 20: programs that udev runs for each device race where there are many: a rule of ours compares and assigns.
+    #[test]
+    fn rules_start_no_program() {
+        let rules = udev_rules(pf("0000:43:00.0"), 128);
+        assert_eq!(rules.matches(" NAME=").count(), 128);
+        for word in ["RUN", "PROGRAM", "IMPORT"] {
+            assert!(!rules.contains(word), "{rules}");
+        }
+    }
+
     #[test]
     fn a_manager_is_told_of_no_other_device() {
         let conf = manager_conf(pf("0000:43:00.0"));

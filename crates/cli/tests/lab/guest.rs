@@ -54,6 +54,12 @@ impl Guest {
         Ran { arguments: arguments.join(" "), output }
     }
 
+    /// Runs `vdpa` and has it write down what it waited for.
+    pub(crate) fn vdpa_recorded(&self, arguments: &[&str], record: &Path) -> Ran {
+        let output = self.command(arguments).env("VDPA_TRACE", record).output().unwrap();
+        Ran { arguments: arguments.join(" "), output }
+    }
+
     /// Runs `vdpa` for its JSON objects, one a line.
     pub(crate) fn run_vdpa_lines(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
         let said = self.vdpa(arguments).succeeds();

@@ -8,6 +8,7 @@ mod boot;
 mod card;
 mod doctor;
 mod firmware;
+mod growth;
 mod guest;
 mod iproute2;
 mod prepare;
@@ -15,7 +16,7 @@ mod state;
 mod traffic;
 mod verify;
 
-use guest::{Guest, VFS_8, VFS_64};
+use guest::{Guest, VFS_8};
 use state::State;
 use traffic::{Host, Pinging};
 
@@ -160,24 +161,6 @@ fn no_restart_of_open_vswitch_brings_hw_offload_into_force() {
     let status = guest.vdpa(&["status", "--json"]).json();
     assert_eq!(status["outcome"], "holds", "{status:#}");
     guest.vdpa(&["teardown"]).succeeds();
-}
-
-#[test]
-fn sixty_four_vfs_come_and_go() {
-    let guest = Guest::new();
-    let before = State::of(&guest);
-    let card = Guest::pf(VFS_64);
-    let setup = guest.vdpa(&["setup", "--pci", &card, "--vfs", "64", "--json"]).json();
-    assert_eq!(setup["outcome"], "done", "{setup:#}");
-    assert_eq!(guest.representors(&card).len(), 64);
-    let ports = guest.run("ovs-vsctl", &["list-ports", "ovs-sriov"]);
-    assert_eq!(ports.lines().count(), 65, "{ports}");
-    let failed = guest.run("ovs-vsctl", &["--columns=name,error", "find", "Interface", "ofport=-1"]);
-    assert_eq!(failed, "");
-    let again = guest.vdpa(&["setup", "--pci", &card, "--vfs", "64", "--json"]).json();
-    assert_eq!(again["outcome"], "unchanged", "{again:#}");
-    guest.vdpa(&["teardown"]).succeeds();
-    State::of(&guest).is(&before);
 }
 
 #[test]

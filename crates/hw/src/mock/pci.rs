@@ -25,6 +25,11 @@ impl Pci for Machine {
         if self.observe(|state| state.pf(address).is_some_and(|pf| pf.stuck)) {
             return Err(at_work(address));
         }
+        if self
+            .observe(|state| state.unreadable.is_some_and(|(at, pf)| pf == address && state.operations >= at))
+        {
+            return Err(unreadable(address));
+        }
         self.observe(|state| state.functions.get(&address).map(|sim| shown(state, address, sim)))
             .ok_or(Error::NoFunction(address))
     }
@@ -94,6 +99,12 @@ impl Machine {
             Some(_) => Ok(()),
         })
     }
+}
+
+/// A file that cannot be read, for whatever reason: no kernel is known to answer EIO here, which stands for them all.
+fn unreadable(pf: PciAddress) -> Error {
+    let intent = format!("read /sys/bus/pci/devices/{pf}/sriov_numvfs");
+    Error::Io { intent, source: std::io::Error::from_raw_os_error(vdpa_netlink::Errno::EIO.0) }
 }
 
 fn at_work(function: PciAddress) -> Error {

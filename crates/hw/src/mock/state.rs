@@ -61,6 +61,9 @@ pub struct State {
     /// A card that is pulled out, and the operation, counted as in `operations`, just before which that happens.
     #[serde(default)]
     pub removal: Option<(u64, PciAddress)>,
+    /// A PF whose files in sysfs cannot be read any more, once so many operations were asked for.
+    #[serde(default)]
+    pub unreadable: Option<(u64, PciAddress)>,
     /// The fuse, if one is in.
     #[serde(default)]
     pub fuse: Option<Fuse>,

@@ -62,6 +62,21 @@ async fn a_function_is_read_as_the_kernel_shows_it() {
     assert!(matches!(&error, Error::Malformed { text, .. } if text == "seven"), "{error:?}");
 }
 
+/// A file that cannot be read is named, and what rests on it is not done.
+#[tokio::test]
+async fn what_cannot_be_read_is_named_and_nothing_is_written() {
+    let fixture = Fixture::new();
+    let attribute = fixture.path("sys/bus/pci/devices/0000:01:00.0/sriov_numvfs");
+    fs::remove_file(&attribute).unwrap();
+    fs::create_dir(&attribute).unwrap();
+    let pci = fixture.pci();
+    for error in [pci.function(pf()).await.unwrap_err(), pci.set_vf_count(pf(), 2, LIMIT).await.unwrap_err()]
+    {
+        assert_eq!(error.to_string(), format!("cannot read {}", attribute.display()));
+    }
+    assert_eq!(fixture.writes(), [""; 0]);
+}
+
 #[tokio::test]
 async fn what_is_so_already_is_not_written() {
     let fixture = Fixture::new();

@@ -34,6 +34,8 @@ tests! {
         assert!(matches!(error, Error::NoLink(IfIndex(9999))), "{error:?}");
     }
 
+    /// Pitfall 11: a representor that udev is about to rename must not become a port yet. udev's record of it says when,
+    /// without waiting for every other event of the host, as `udevadm settle` does.
     async fn a_device_is_settled_when_udev_has_renamed_it() {
         run("ip link add eth0 type bridge");
         let root = with_udev();

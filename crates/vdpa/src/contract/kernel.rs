@@ -56,6 +56,9 @@ pub async fn lifecycle(subject: &dyn KernelVdpa, mgmtdev: &MgmtDevName) {
 
 /// What is asked for by name is what the listings have, and another MAC is seen in both.
 ///
+/// Pitfall 23: another MAC needs kernel 6.12 (`VDPA_CMD_DEV_ATTR_SET`), so that `setup` gives a device its own when it is
+/// made and never after.
+///
 /// # Panics
 /// When the subject breaks the contract.
 pub async fn one_is_looked_up_as_all_are_listed(subject: &dyn KernelVdpa, mgmtdev: &MgmtDevName) {
