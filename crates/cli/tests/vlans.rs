@@ -27,7 +27,7 @@ async fn a_vlan_comes_with_the_port_changes_and_goes() {
     let done = bench.setup(&tagged).await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
     assert!(done.statements.iter().all(Change::holds));
     assert!(
-        done.statements.iter().any(|change| change.wanted.to_string() == "VLAN of 0000:43:00.0 vf 1: 100")
+        done.statements.iter().any(|change| change.wanted.to_string() == "VLAN of 0000:43:00.0/vf1: 100")
     );
     assert_eq!(vlans(&bench), [None, None, Some(100)]);
     assert!(!bench.setup(&tagged).await.unwrap().changed);

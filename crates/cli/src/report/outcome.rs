@@ -152,7 +152,9 @@ impl Outcome {
     pub fn failed(command: &'static str, failure: &Failure) -> Self {
         let complete =
             failure.restored.as_ref().is_none_or(Restored::is_complete) && !failure.error.is_half_done();
-        let (outcome, exit_code) = match (complete, failure.error.is_usage()) {
+        // What could not be found once something had been changed is no slip of the pen: it has gone.
+        let usage = failure.restored.is_none() && failure.error.is_usage();
+        let (outcome, exit_code) = match (complete, usage) {
             (false, _) => ("incomplete", 3),
             (true, true) => ("failed", 2),
             (true, false) => ("failed", 1),

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::guest::{Guest, VFS_8, VFS_64, wait_for};
+use super::guest::{Guest, VFS_8, VFS_64, netdevs, wait_for};
 use super::state::State;
 
 /// Two VFs of the small card, with further lines for the card and for VF 1.
@@ -105,7 +105,7 @@ fn a_card_that_is_pulled_out_in_the_middle_is_named_and_nothing_of_ours_is_left(
     assert_eq!(bridges, "");
     drop(slow);
     fs::write("/sys/bus/pci/rescan", "1").unwrap();
-    wait_for("the card", || fs::read_dir(format!("/sys/bus/pci/devices/{card}/net")).ok()?.next());
+    wait_for("the card", || netdevs(&card).pop());
     guest.run("udevadm", &["settle"]);
     State::of(&guest).is(&before);
 }
