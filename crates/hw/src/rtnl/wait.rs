@@ -80,7 +80,7 @@ impl RtnlLinks {
         {
             return Ok(Some(link.index));
         }
-        Ok(sought.among(&*self.look().await?).map(|link| link.index))
+        Ok(sought.among(&self.look().await?).map(|link| link.index))
     }
 
     /// See [`Links::settled`](crate::Links::settled).
