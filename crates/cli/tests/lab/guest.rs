@@ -85,6 +85,19 @@ impl Guest {
         child
     }
 
+    /// Begins a command and returns, with what it has complained of, when that has a line that begins with `last`.
+    pub(crate) fn begin_until_it_says(&self, arguments: &[&str], last: &str) -> (Child, String) {
+        let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            said = said + &line.unwrap() + "\n";
+            if said.lines().last().is_some_and(|line| line.starts_with(last)) {
+                return (child, said);
+            }
+        }
+        panic!("it ended without a line `{last}`:\n{said}");
+    }
+
     /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
     pub(crate) fn kill_setup_after(&self, stop_at: &str) {
         let mut child = self.begin_setup_until(stop_at);

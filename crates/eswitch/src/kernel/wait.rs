@@ -86,7 +86,7 @@ impl News {
                     }
                 },
                 link = self.links.next() => match link {
-                    Ok(_) => return Heard::Link,
+                    Ok(()) => return Heard::Link,
                     Err(error) => {
                         tracing::debug!(%error, "rtnetlink");
                         return Heard::Lost;
