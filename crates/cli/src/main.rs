@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let code = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(commands::run(cli));
-            // A write that the kernel does not return from must not keep us here for ever.
+            // A write that the kernel does not return from keeps us no longer than the kernel does.
             runtime.shutdown_background();
             code
         }

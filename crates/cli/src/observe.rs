@@ -8,7 +8,7 @@ use vdpa_eswitch::LagState;
 use vdpa_hw::firmware::Value;
 use vdpa_hw::{NetdevName, Vf};
 use vdpa_ovs::{BridgeName, PortState};
-use vdpa_vm::Source;
+use vdpa_vm::{DomainName, Source};
 
 use crate::config::Datapath;
 use crate::error::Error;
@@ -104,35 +104,36 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             let queues = device.as_ref().map_or(NonZeroU16::MIN, |device| device.queues);
             Some(Step::Kernel { vf: *vf, device: kernel_device(host, *vf, queues).await? })
         }
-        Step::Dpdk { vf, .. } => {
-            let process = host.dpdk.observe(*vf).await?.map(|found| DpdkProcess {
-                ready: found.is_ready(),
-                mode: found.spec.mode,
-                program: found.spec.program,
-                memory: found.spec.memory,
-                eal_args: found.spec.eal_args,
-            });
-            Some(Step::Dpdk { vf: *vf, process })
-        }
+        Step::Dpdk { vf, .. } => Some(Step::Dpdk { vf: *vf, process: process(host, *vf).await? }),
         Step::Wired { domain, vf, .. } => {
-            let found = vdpa_vm::observe(&*host.domains, domain, *vf).await?;
-            let wiring = match found {
-                Some(found) => {
-                    let datapath = match &found.source {
-                        Source::VhostUser { .. } => Datapath::Dpdk,
-                        Source::Vdpa { .. } => Datapath::Kernel,
-                    };
-                    let now = Wiring { datapath, mac: found.mac, queues: found.queues, current: true };
-                    // Out of date is what is not as we would write it now, wherever the datapath has gone.
-                    let current =
-                        crate::enforce::interface(host, *vf, &now).await.is_ok_and(|ours| ours == found);
-                    Some(Wiring { current, ..now })
-                }
-                None => None,
-            };
-            Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring })
+            Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring: wiring(host, domain, *vf).await? })
         }
     })
+}
+
+/// Our dpdk-vdpa process for `vf`.
+async fn process(host: &Host, vf: Vf) -> Result<Option<DpdkProcess>, Error> {
+    let found = host.dpdk.observe(vf).await?;
+    Ok(found.map(|found| DpdkProcess {
+        ready: found.is_ready(),
+        mode: found.spec.mode,
+        program: found.spec.program,
+        memory: found.spec.memory,
+        eal_args: found.spec.eal_args,
+    }))
+}
+
+/// Our interface for `vf` in a domain's definition.
+async fn wiring(host: &Host, domain: &DomainName, vf: Vf) -> Result<Option<Wiring>, Error> {
+    let Some(found) = vdpa_vm::observe(&*host.domains, domain, vf).await? else { return Ok(None) };
+    let datapath = match &found.source {
+        Source::VhostUser { .. } => Datapath::Dpdk,
+        Source::Vdpa { .. } => Datapath::Kernel,
+    };
+    let now = Wiring { datapath, mac: found.mac, queues: found.queues, current: true };
+    // Out of date is what is not as we would write it now, wherever the datapath has gone.
+    let current = crate::enforce::interface(host, vf, &now).await.is_ok_and(|ours| ours == found);
+    Ok(Some(Wiring { current, ..now }))
 }
 
 /// Our kernel vDPA device for `vf`. A driver that cannot have more queue pairs than one does not say how

@@ -94,6 +94,21 @@ impl Error {
             Self::Systemd(_) => "`systemctl daemon-reload` does it; `journalctl -u init.scope` may say more",
             Self::Interrupted => "`vdpa setup` begins anew",
             Self::NotRestored => RESUME,
+            Self::Hw(_)
+            | Self::Tc(_)
+            | Self::Eswitch(_)
+            | Self::ModeRefused(_)
+            | Self::Ovs(_)
+            | Self::Boot(_)
+            | Self::Datapath(_)
+            | Self::Vm(_) => return self.layer_hint(),
+        };
+        Some(text.to_owned())
+    }
+
+    /// The same for a layer's error: its own hint, or where the layer's partner says more.
+    fn layer_hint(&self) -> Option<String> {
+        let text = match self {
             Self::Hw(vdpa_hw::Error::NoFunction(_)) => "`lspci -D -d 15b3:` lists the cards there are",
             Self::Hw(vdpa_hw::Error::NotPf(_)) => {
                 "name the physical function: `lspci -D -d 15b3:` lists PFs and VFs"
@@ -116,6 +131,7 @@ impl Error {
             Self::Vm(error) => {
                 return error.hint().or_else(|| Some("`journalctl -u libvirtd` may say more".to_owned()));
             }
+            _ => return None,
         };
         Some(text.to_owned())
     }
