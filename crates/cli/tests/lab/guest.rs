@@ -89,13 +89,13 @@ impl Guest {
     pub(crate) fn begin_until_it_says(&self, arguments: &[&str], last: &str) -> (Child, String) {
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
-        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-            said = said + &line.unwrap() + "\n";
-            if said.lines().last().is_some_and(|line| line.starts_with(last)) {
-                return (child, said);
-            }
-        }
-        panic!("it ended without a line `{last}`:\n{said}");
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let seen = lines.any(|line| {
+            said = format!("{said}{line}\n");
+            line.starts_with(last)
+        });
+        assert!(seen, "it ended without a line `{last}`:\n{said}");
+        (child, said)
     }
 
     /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
