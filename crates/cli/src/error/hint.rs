@@ -56,6 +56,7 @@ impl Error {
             Self::Drifted(_) => {
                 "`vdpa setup` makes it so again; `vdpa teardown --force drift` restores all the same"
             }
+            Self::Privilege { command, .. } => return Some(crate::privilege::hint(command)),
             Self::Locked { .. } => "wait until it is done",
             Self::Receipt { verb: "understand", path, .. } => {
                 return Some(format!(
@@ -84,9 +85,8 @@ impl Error {
                 return Some(format!("look what it is for; to go on, `mv {0} {0}.away`", path.display()));
             }
             Self::File { source, .. } => file_hint(source),
-            Self::Homeless(_) => {
-                "install the program first: `sudo install vdpa /usr/local/bin/`, and call that one"
-            }
+            Self::Homeless(_) => "call one that is installed: `sudo install vdpa /usr/local/bin/`",
+            Self::Unspeakable(_) => "give the file a name without control characters, in UTF-8",
             Self::NoSystemd => {
                 "have your init run `vdpa setup --until card` before the network and `vdpa setup` after Open vSwitch"
             }
