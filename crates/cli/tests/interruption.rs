@@ -221,3 +221,17 @@ fn the_lock_is_held_from_the_first_look_to_the_end() {
     ended(child, out, said).exits(0);
     host.run(&["status"]).exits(0);
 }
+
+#[test]
+fn one_that_is_stopped_keeps_the_lock_and_goes_on() {
+    let host = Simulated::new();
+    let (child, out, said) = started(&host, &["setup"], "✓");
+    send(&child, Signal::STOP);
+    // As long as the longest wait of a setup that is not stopped.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let second = host.run(&["teardown"]).exits(1);
+    second.is_an_error(&format!("another vdpa is at work (process {})", child.id()), "wait");
+    send(&child, Signal::CONT);
+    ended(child, out, said).exits(0);
+    host.run(&["status"]).exits(0);
+}

@@ -19,11 +19,15 @@ before=$(sha256sum <"$theirs")
 files >/tmp/files.before
 
 case $1 in
-deb) install() { dpkg --install /in/vdpa-host.deb; } remove() { dpkg --remove vdpa-host; } ;;
+deb)
+	install() { dpkg --install /in/vdpa-host.deb; }
+	remove() { dpkg --remove vdpa-host; }
+	;;
 rpm)
 	rpm --initdb
 	# Debian's libraries are not in rpm's database.
-	install() { rpm --install --nodeps --replacepkgs /in/vdpa-host.rpm; } remove() { rpm --erase vdpa-host; }
+	install() { rpm --install --nodeps --replacepkgs /in/vdpa-host.rpm; }
+	remove() { rpm --erase vdpa-host; }
 	;;
 esac
 install

@@ -1,6 +1,7 @@
 //! `vdpa service`: the host set up at every boot.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::{Result, Session};
 use crate::config;
@@ -108,10 +109,30 @@ fn install(
     let ovsdb =
         (socket.as_os_str() != vdpa_ovs::DEFAULT_SOCKET).then(|| absolute(socket.clone())).transpose()?;
     let runs = Runs { program, config: absolute(path)?, ovsdb };
+    for file in [&runs.config, &runs.program] {
+        if let Some(at) = others_may_write(file) {
+            let (file, at) = (file.display(), at.display());
+            session.output.caution(format_args!(
+                "root will act by {file} at every boot, and others may write {at}: `chmod go-w {at}; chown root {at}`"
+            ));
+        }
+    }
     if !session.is_simulated() && !services.knows_open_vswitch() {
         session.output.note("no unit starts Open vSwitch here: install openvswitch before the next boot");
     }
     Ok(if dry_run { services.installing(&runs)? } else { services.install(&runs)? })
+}
+
+/// The file, or the directory above it, that somebody besides root may write or replace.
+fn others_may_write(file: &Path) -> Option<PathBuf> {
+    let may = |path: &Path| {
+        // What cannot be looked at is said when it is used.
+        let Ok(found) = path.metadata() else { return false };
+        // In a directory like /tmp (sticky) nobody replaces another's file.
+        let open = found.mode() & 0o022 != 0 && !(found.is_dir() && found.mode() & 0o1000 != 0);
+        open || found.uid() != 0
+    };
+    file.ancestors().find(|path| may(path)).map(Path::to_owned)
 }
 
 fn tell(session: &Session, files: &[File], dry_run: bool) {
@@ -131,5 +152,31 @@ fn tell(session: &Session, files: &[File], dry_run: bool) {
     }
     if files.iter().all(|file| file.change == Change::None) {
         session.output.line("unchanged: there was nothing to do");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_others_may_write_is_named_be_it_the_file_or_a_directory_above() {
+        // Of root's own files everybody has some.
+        assert_eq!(others_may_write(Path::new("/etc/passwd")), None);
+        let directory = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let file = directory.path().join("host.toml");
+        std::fs::write(&file, "").unwrap();
+        mode(&file, 0o646);
+        assert_eq!(others_may_write(&file), Some(file.clone()));
+        mode(&file, 0o600);
+        mode(directory.path(), 0o777);
+        let found = others_may_write(&file);
+        // As an ordinary user the file itself is not root's.
+        let expected = if rustix::process::geteuid().is_root() { directory.path() } else { &*file };
+        assert_eq!(found.as_deref(), Some(expected));
     }
 }
