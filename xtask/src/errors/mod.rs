@@ -19,7 +19,8 @@ use source::{Declared, Message};
 
 /// The page, below the workspace's root.
 const PAGE: &str = "docs/errors.md";
-const CATALOGUE: &str = include_str!("catalogue.toml");
+/// Causes and remedies, likewise.
+const CATALOGUE: &str = "xtask/src/errors/catalogue.toml";
 
 /// What a crate's messages are about. One that is not here has a section under its own name, at the end.
 const SECTIONS: &[(&str, &str)] = &[
@@ -86,8 +87,13 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
 /// The page as it is to be now.
 fn page() -> Result<String> {
     let declared = Declared::read(&workspace::root().join("crates"))?;
-    let catalogue: Catalogue = toml::from_str(CATALOGUE).context("cannot read catalogue.toml")?;
-    write(&declared, &catalogue)
+    write(&declared, &catalogue()?)
+}
+
+fn catalogue() -> Result<Catalogue> {
+    let path = workspace::root().join(CATALOGUE);
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {CATALOGUE}"))?;
+    toml::from_str(&text).with_context(|| format!("cannot understand {CATALOGUE}"))
 }
 
 /// The page; fails where messages and entries do not go one to one.
@@ -96,7 +102,7 @@ fn write(declared: &Declared, catalogue: &Catalogue) -> Result<String> {
     let missing: Vec<_> = keys.iter().copied().filter(|key| !catalogue.contains_key(*key)).collect();
     ensure!(
         missing.is_empty(),
-        "xtask/src/errors/catalogue.toml has no entry for {}: add `[\"{}\"]` with a `remedy`, then `cargo xtask errors`",
+        "{CATALOGUE} has no entry for {}: add `[\"{}\"]` with a `remedy`, then `cargo xtask errors`",
         missing.join(", "),
         missing[0]
     );
@@ -162,8 +168,7 @@ mod tests {
 
     #[test]
     fn every_remedy_says_what_to_do() {
-        let catalogue: Catalogue = toml::from_str(CATALOGUE).unwrap();
-        for (key, entry) in catalogue {
+        for (key, entry) in catalogue().unwrap() {
             assert!(entry.remedy.len() > 10, "{key}: {:?}", entry.remedy);
         }
     }
