@@ -38,6 +38,7 @@
 mod bond;
 #[cfg(feature = "mock")]
 pub mod contract;
+mod counters;
 mod error;
 pub mod firmware;
 mod link;
@@ -50,6 +51,7 @@ mod rtnl;
 mod sysfs;
 
 pub use bond::{BOND_ALIAS, Bond, BondMode};
+pub use counters::LinkCounters;
 pub use error::{Error, Refusal, Result};
 pub use link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 pub use nouns::{DriverName, IfIndex, MacAddress, NetdevName, ParseError, PciAddress, PciId, Vf, VfIndex};

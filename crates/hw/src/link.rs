@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::bond::{Bond, BondMode};
+use crate::counters::LinkCounters;
 use crate::error::Result;
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, VfIndex};
 
@@ -125,6 +126,9 @@ pub trait Links: Send + Sync {
 
     /// Puts a device, which must be down, into a bond, which brings it up; or takes it out, and leaves it down.
     async fn set_master(&self, link: IfIndex, bond: Option<IfIndex>) -> Result<()>;
+
+    /// What the device has counted.
+    async fn counters(&self, link: IfIndex) -> Result<LinkCounters>;
 
     /// How the device takes part in this host's own traffic: empty where it may be taken away.
     async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>>;

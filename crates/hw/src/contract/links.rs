@@ -22,6 +22,12 @@ pub async fn the_uplink_belongs_to_the_pf(pci: &dyn Pci, links: &dyn Links, subj
     let settled = works(links.settled(&[uplink.index], subject.limit).await, "settle");
     assert_eq!(settled, std::slice::from_ref(&uplink));
     assert_eq!(works(links.named(&uplink.name, subject.limit).await, "find it by its name"), uplink);
+    let (first, second) = (links.counters(uplink.index).await, links.counters(uplink.index).await);
+    let (first, second) = (works(first, "read counters"), works(second, "read them again"));
+    assert!(
+        second.rx_packets >= first.rx_packets && second.tx_bytes >= first.tx_bytes,
+        "counters do not go back"
+    );
     let nobody = "nobody0".parse().unwrap_or_else(|_| unreachable!("a name"));
     let late = links.named(&nobody, Duration::from_millis(20)).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
@@ -30,6 +36,7 @@ pub async fn the_uplink_belongs_to_the_pf(pci: &dyn Pci, links: &dyn Links, subj
         links.settled(&[missing], subject.limit).await.map(drop),
         links.set_up(missing, true).await,
         links.vf_attributes(missing).await.map(drop),
+        links.counters(missing).await.map(drop),
         links.management_uses(missing).await.map(drop),
     ];
     for result in results {

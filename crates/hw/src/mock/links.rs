@@ -10,6 +10,7 @@ use super::machine::Machine;
 use super::pci::refused;
 use super::{EswitchMode, Netdev, NetdevRole, SimBond, SimRole, State};
 use crate::bond::{Bond, BondMode};
+use crate::counters::LinkCounters;
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 use crate::nouns::{IfIndex, NetdevName, PciAddress, Vf, VfIndex};
@@ -47,6 +48,14 @@ impl Links for Machine {
         let vf = Vf { pf: self.pf_of(pf)?, index: vf };
         self.operate("vf", &vf, |state| kernel::set_vf(state, vf, change))
             .map_err(refused(format!("set the attributes of VF {} through {name}", vf.index)))
+    }
+
+    async fn counters(&self, link: IfIndex) -> Result<LinkCounters> {
+        self.observe(|state| {
+            let passed = state.passed.get(&link).copied().unwrap_or_default();
+            state.netdevs.contains_key(&link).then_some(passed)
+        })
+        .ok_or(Error::NoLink(link))
     }
 
     async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>> {

@@ -13,6 +13,7 @@ use super::kernel;
 use super::nv::SimNv;
 use super::traffic::{CpuHits, SimFlow};
 use crate::bond::BondMode;
+use crate::counters::LinkCounters;
 use crate::link::ManagementUse;
 use crate::nouns::{DriverName, IfIndex, MacAddress, NetdevName, PciAddress, PciId, Vf};
 use crate::pci::Holder;
@@ -48,6 +49,9 @@ pub struct State {
     /// What each port has had of the host's CPU.
     #[serde(default)]
     pub cpu_hits: BTreeMap<IfIndex, CpuHits>,
+    /// What has passed each port, by the card or the CPU.
+    #[serde(default)]
+    pub passed: BTreeMap<IfIndex, LinkCounters>,
     /// The names that udev's rules give representors, by PF and in the order of the VFs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub representor_names: BTreeMap<PciAddress, Vec<NetdevName>>,

@@ -5,6 +5,7 @@
 //! | `socket.rs` | the two sockets and the thread they live on |
 //! | `wire.rs` | messages as bytes |
 //! | `record.rs` | reads a network device |
+//! | `counters.rs` | reads what a device has counted |
 //! | `vf.rs` | reads and writes what a PF keeps for its VFs |
 //! | `uses.rs` | how the host's own traffic uses a device |
 //! | `wait.rs` | waits for devices and their names |
@@ -21,6 +22,7 @@
 //! of rtnetlink is a dozen attributes.
 
 mod bond;
+mod counters;
 mod parent;
 mod record;
 mod socket;
@@ -50,6 +52,7 @@ use self::wire::{
     IFF_UP, Message, RTM_GETADDR, RTM_GETLINK, RTM_GETQDISC, RTM_GETROUTE, RTM_SETLINK, UNSPEC, malformed,
 };
 use crate::bond::{Bond, BondMode};
+use crate::counters::LinkCounters;
 use crate::error::{Error, Result};
 use crate::link::{Link, Links, ManagementUse, VfAttributes, VfChange};
 use crate::nouns::{IfIndex, NetdevName, PciAddress, VfIndex};
@@ -222,6 +225,12 @@ impl Links for RtnlLinks {
         };
         self.change(link, bond::set_master(link, bond), intent).await?;
         Ok(())
+
+    async fn counters(&self, link: IfIndex) -> Result<LinkCounters> {
+        let answer =
+            self.change(link, counters::get(link), |name| format!("read the counters of {name}")).await?;
+        let message = answer.first().ok_or(Error::NoLink(link))?;
+        counters::read(message).map_err(malformed("a message about counters"))
     }
 
     async fn management_uses(&self, link: IfIndex) -> Result<Vec<ManagementUse>> {

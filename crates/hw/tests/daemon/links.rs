@@ -44,6 +44,31 @@ tests! {
         assert!(matches!(error, Error::NoLink(index) if index == d0.index), "{error:?}");
     }
 
+    async fn what_one_end_sends_the_other_receives() {
+        run("ip link add d0 type veth peer name d1");
+        run("ip addr add 10.9.0.1/24 dev d0");
+        let links = RtnlLinks::default();
+        let (d0, d1) = (named(&links, "d0").await.index, named(&links, "d1").await.index);
+        assert_eq!(links.counters(d0).await.unwrap(), vdpa_hw::LinkCounters::default());
+        run("ip link set d1 up");
+        run("ip link set d0 up");
+        // Announcing itself to its neighbours is enough of a packet.
+        let deadline = std::time::Instant::now() + LIMIT;
+        let sent = loop {
+            let sent = links.counters(d0).await.unwrap();
+            if sent.tx_packets > 0 {
+                break sent;
+            }
+            assert!(std::time::Instant::now() < deadline, "no packet was sent");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let received = links.counters(d1).await.unwrap();
+        assert!(received.rx_packets >= sent.tx_packets && received.rx_bytes >= sent.tx_bytes);
+        run("ip link del d0");
+        let error = links.counters(d0).await.unwrap_err();
+        assert!(matches!(error, Error::NoLink(index) if index == d0), "{error:?}");
+    }
+
     async fn addresses_and_default_routes_are_uses() {
         run("ip link add d0 type veth peer name d1");
         run("ip link set d0 up");

@@ -24,6 +24,7 @@ pub fn forward(state: &mut State, packets: &Packets) -> Outcome {
     if packets.count == 0 {
         return Ok(());
     }
+    pass(state, packets);
     let known = state.flows.iter().position(|flow| is_for(flow, packets));
     let left = if known.is_some() { packets.count } else { packets.count - 1 };
     let at = known.unwrap_or_else(|| {
@@ -55,6 +56,16 @@ pub(super) fn expire_flows(state: &mut State) {
 fn is_for(flow: &SimFlow, packets: &Packets) -> bool {
     (flow.from, flow.to, flow.source, flow.destination, flow.eth_type)
         == (packets.from, packets.to, packets.source, packets.destination, packets.eth_type)
+}
+
+/// Ports count what the card forwards too (`mlx5e_rep_get_stats` in mlx5's `en_rep.c`); with Ethernet headers.
+fn pass(state: &mut State, packets: &Packets) {
+    const ETHERNET_HEADER: u64 = 14;
+    let bytes = packets.count * (packets.length + ETHERNET_HEADER);
+    let from = state.passed.entry(packets.from).or_default();
+    (from.rx_packets, from.rx_bytes) = (from.rx_packets + packets.count, from.rx_bytes + bytes);
+    let to = state.passed.entry(packets.to).or_default();
+    (to.tx_packets, to.tx_bytes) = (to.tx_packets + packets.count, to.tx_bytes + bytes);
 }
 
 fn through_cpu(state: &mut State, packets: &Packets, count: u64) {
