@@ -48,12 +48,14 @@ pub enum Error {
         last_lines: Vec<String>,
     },
     /// dpdk-vdpa runs and does not see the VF: no DPDK vDPA driver took it.
-    #[error("{program} finds no vDPA device at {device}{}", quoted(last_lines))]
+    #[error("{program} finds no vDPA device at {device}{}{}", instead(others), quoted(last_lines))]
     DeviceUnknown {
         /// The program.
         program: PathBuf,
         /// The VF's address.
         device: PciAddress,
+        /// The devices that it does find.
+        others: Vec<String>,
         /// Its last words on standard error.
         last_lines: Vec<String>,
     },
@@ -92,6 +94,12 @@ pub enum Error {
     /// The VF has no datapath process, or one that is not ready.
     #[error("{vf} is served by no dpdk-vdpa process that is ready")]
     NotServed {
+        /// The VF.
+        vf: Vf,
+    },
+    /// The datapath process of a VF has no guest, and so no virtqueues that count.
+    #[error("no guest is connected to dpdk-vdpa of {vf}")]
+    NoGuest {
         /// The VF.
         vf: Vf,
     },
@@ -252,6 +260,11 @@ impl Error {
 /// What it takes for DPDK to find a VF.
 const UNKNOWN_DEVICE: &str = "the VF needs its kernel driver (mlx5_core) bound, firmware with UCTX_EN=1, and a DPDK with \
                               the vDPA driver for this card";
+
+/// `, but a, b`, or nothing.
+fn instead(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!(", but {}", others.join(", ")) }
+}
 
 /// `: a | b`, or nothing.
 fn quoted(lines: &[String]) -> String {

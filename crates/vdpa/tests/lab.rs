@@ -113,6 +113,7 @@ async fn the_contract_holds_on_a_vf_of_the_pretend_card() {
 async fn the_contract_holds_for_dpdk_vdpa_in_units_of_systemd() {
     let (host, one, other) = (host(None), spec(0).await, spec(1).await);
     contract::dpdk::lifecycle(&host, &one).await;
+    contract::dpdk::counters_are_of_the_guests_queues(&host, &one).await;
     contract::dpdk::two_vfs_do_not_meet(&host, &one, &other).await;
     contract::dpdk::a_second_start_is_refused(&host, &one).await;
     let nowhere = Spec { device: "0000:99:00.0".parse().unwrap(), ..one };

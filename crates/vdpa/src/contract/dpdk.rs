@@ -1,6 +1,6 @@
 //! The contract of [`DpdkVdpa`].
 
-use crate::dpdk::{Condition, DpdkVdpa, Mode, Spec};
+use crate::dpdk::{Condition, DpdkVdpa, Mode, Queues, Spec};
 use crate::error::Error;
 
 /// Start, observe, stop, and start again: each is seen by the next.
@@ -37,6 +37,24 @@ pub async fn a_program_knows_its_version(subject: &dyn DpdkVdpa, spec: &Spec) {
     let version = subject.version(&spec.program).await.expect("a version");
     let parts: Vec<_> = version.split('.').map(str::parse::<u32>).collect();
     assert!(parts.len() >= 2 && parts.iter().all(Result::is_ok), "{version}");
+}
+
+/// Without a guest a process knows the counters of a virtqueue that is named, and no others; one that does not run
+/// knows none.
+///
+/// # Panics
+/// When the subject breaks the contract.
+pub async fn counters_are_of_the_guests_queues(subject: &dyn DpdkVdpa, spec: &Spec) {
+    let vf = spec.vf;
+    let absent = subject.counters(vf, Queues::All).await;
+    assert!(matches!(absent, Err(Error::NotServed { vf: of }) if of == vf), "{absent:?}");
+    subject.start(spec).await.expect("start");
+    let all = subject.counters(vf, Queues::All).await;
+    assert!(matches!(all, Err(Error::NoGuest { vf: of }) if of == vf), "{all:?}");
+    let one = subject.counters(vf, Queues::One(3)).await.expect("the counters of virtqueue 3");
+    assert_eq!(one.iter().map(|queue| queue.queue).collect::<Vec<_>>(), [3]);
+    assert!(one[0].counters.iter().any(|(name, _)| name == "received_descriptors"), "{one:?}");
+    subject.stop(vf).await.expect("stop");
 }
 
 /// A VF is served once; the process that serves it is not disturbed by the attempt, whatever it asks for.

@@ -31,6 +31,8 @@ pub(super) enum Answer {
     Status { pid: u32 },
     /// To [`Question::Counters`].
     Counters(Vec<QueueCounters>),
+    /// To [`Question::Counters`]: there is no guest whose virtqueues could be counted.
+    NoGuest,
     /// The program would not say.
     Failure(String),
 }

@@ -4,6 +4,14 @@
 //! source: it echoes what it reads with `\r\n`, answers through the prompt's own unbuffered writer, and
 //! writes `vdpa> ` when it is done. What it says by `printf` sits in a buffer until that is full, and
 //! then comes out anywhere; it is passed on as noise.
+//!
+//! | DPDK | `list` heads its columns | `stats` takes | `create` of an unknown device |
+//! |---|---|---|---|
+//! | to 20.05 | device id, device address, queue num, supported features | the id | `Unable to find vdpa device id.` |
+//! | from 20.08 | device name, queue num, supported features | the name | `Unable to find vdpa device id for NAME.` |
+//! | 25.11 | one column more | the name | the same |
+//!
+//! Columns are found by their heads, so that one more is no matter.
 
 use super::QueueCounters;
 
@@ -37,6 +45,43 @@ pub(super) fn answer<'a>(reply: &'a str, command: &str) -> &'a str {
 /// Whether the answer to `create` says that no driver took the device.
 pub(super) fn is_unknown_device(answer: &str) -> bool {
     answer.contains("Unable to find vdpa device id")
+}
+
+/// A device in the answer to `list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Its number, by which programs up to 20.05 know it.
+    id: Option<u32>,
+    /// Its name: a PCI address.
+    pub(super) name: String,
+    /// How many queue pairs it has at most.
+    pub(super) queues: Option<u32>,
+}
+
+impl Listed {
+    /// What `stats` calls it.
+    pub(super) fn key(&self) -> String {
+        self.id.map_or_else(|| self.name.clone(), |id| id.to_string())
+    }
+}
+
+/// The devices in the answer to `list`: a line of heads, a line for each. Fields are apart by one tab or two.
+pub(super) fn read_list(answer: &str) -> Vec<Listed> {
+    let fields = |line: &str| -> Vec<String> {
+        line.split('\t').map(str::trim).filter(|field| !field.is_empty()).map(str::to_owned).collect()
+    };
+    let mut lines = answer.lines().skip_while(|line| !line.starts_with("device "));
+    let heads = fields(lines.next().unwrap_or_default());
+    let column = |names: &[&str]| heads.iter().position(|head| names.contains(&head.as_str()));
+    let (id, queues) = (column(&["device id"]), column(&["queue num"]));
+    let Some(name) = column(&["device name", "device address"]) else { return Vec::new() };
+    let read = |line: &str| {
+        let fields = fields(line);
+        let number = |at: Option<usize>| fields.get(at?)?.parse().ok();
+        let name = fields.get(name)?.clone();
+        (fields.len() > 1).then(|| Listed { id: number(id), name, queues: number(queues) })
+    };
+    lines.map_while(read).collect()
 }
 
 impl QueueCounters {
@@ -97,6 +142,33 @@ mod tests {
     }
 
     #[test]
+    fn devices_are_listed_in_the_format_of_every_version() {
+        let replies = replies(WITH_DEVICE);
+        let listed =
+            read_list(answer(replies.iter().find(|reply| reply.starts_with("list")).unwrap(), "list"));
+        let device = Listed { id: None, name: "0000:43:00.2".into(), queues: Some(16) };
+        assert_eq!(listed, [device.clone()]);
+        // By the program's source in DPDK 20.02, and with one more column behind or between, as in 25.11.
+        let first = "device id\tdevice address\tqueue num\tsupported features\n0\t\t0000:43:00.2\t16\t\t0x114c60180\n";
+        assert_eq!(read_list(first), [Listed { id: Some(0), ..device.clone() }]);
+        assert_eq!(read_list(first)[0].key(), "0");
+        for more in [
+            "device name\tqueue num\tsupported features\tdevice type\n0000:43:00.2\t\t16\t\t0x140400008\tnet\n",
+            "device name\tdevice type\tqueue num\tsupported features\n0000:43:00.2\t\tnet\t\t16\t\t0x140400008\n",
+        ] {
+            assert_eq!(read_list(more), [device.clone()]);
+            assert_eq!(read_list(more)[0].key(), "0000:43:00.2");
+        }
+        assert_eq!(read_list("device name\tqueue num\tsupported features\n"), []);
+        assert_eq!(read_list("Command not found\n"), []);
+    }
+
+    #[test]
+    fn an_unknown_device_of_the_first_versions_is_known_too() {
+        assert!(is_unknown_device("Unable to find vdpa device id.\n"));
+    }
+
+    #[test]
     fn counters_are_read_by_queue() {
         let replies = replies(WITH_DEVICE);
         let of = |command: &str| {
@@ -133,7 +205,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = QueueCounters::read(&text);
+            let _ = (QueueCounters::read(&text), read_list(&text));
             let _ = Dialogue::default().push(text.as_bytes());
         }
     }

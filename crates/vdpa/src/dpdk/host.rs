@@ -1,10 +1,13 @@
 //! The dpdk-vdpa processes of this host: the one implementation that touches it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 use vdpa_hw::Vf;
 
 use super::control::{self, Answer, Question};
@@ -52,12 +55,31 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct DpdkHost {
     settings: Settings,
+    /// What programs have said of their version, for many are started of one.
+    versions: Arc<Mutex<BTreeMap<PathBuf, Option<String>>>>,
 }
 
 impl DpdkHost {
     /// The processes that are kept as `settings` say.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, versions: Arc::default() }
+    }
+
+    /// The version of `program`, asked for once. One that does not say it is taken to be recent.
+    async fn known_version(&self, program: &Path) -> Option<String> {
+        let mut versions = self.versions.lock().await;
+        if let Some(known) = versions.get(program) {
+            return known.clone();
+        }
+        let version = match version::of(program).await {
+            Ok(version) => Some(version),
+            Err(error) => {
+                tracing::warn!(program = %program.display(), error = %error.chain(), "its version is not known");
+                None
+            }
+        };
+        versions.insert(program.to_owned(), version.clone());
+        version
     }
 
     fn home(&self, vf: Vf) -> Home {
@@ -111,11 +133,15 @@ impl DpdkVdpa for DpdkHost {
             tracing::info!(%vf, "clearing away a datapath that failed");
             self.end(vf, &home).await?;
         }
+        let version = self.known_version(&spec.program).await;
         home.create(spec, self.settings.group)?;
+        if let Some(version) = version {
+            home.record_version(&version);
+        }
         let Settings { supervisor, limits, launcher, .. } = &self.settings;
         let waiting = tracing::debug_span!("dpdk.start", waits_for = "dpdk", %vf);
         let started = match launcher {
-            Launcher::Systemd => systemd::start(supervisor, vf, &home, limits.start, limits.stop).await,
+            Launcher::Systemd => systemd::start(supervisor, spec, &home, *limits).await,
             Launcher::Detached => detached::start(supervisor, vf, &home, limits.start + limits.answer).await,
         };
         drop(waiting);
@@ -145,6 +171,7 @@ impl DpdkVdpa for DpdkHost {
         let answer = control::ask(&socket, &Question::Counters(queues), limit).await;
         match answer.map_err(Error::io(format!("ask the supervisor of {vf}")))? {
             Some(Answer::Counters(counters)) => Ok(counters),
+            Some(Answer::NoGuest) => Err(Error::NoGuest { vf }),
             Some(Answer::Failure(why)) => {
                 Err(Error::Malformed { what: format!("the counters of {vf}"), why })
             }

@@ -7,6 +7,8 @@
 //!   supervisor.json                the processes, by id and start time
 //!   control.sock                   0600; there while the program is ready
 //!   failure                        why it failed last, if it did
+//!   failures                       how many times in a row
+//!   dpdk-version                   of the program, as it says itself
 //!   log                            what it said, where no journal keeps it
 //!   vhost/                         2770, QEMU's group
 //!     net.sock                     the vhost-user socket
@@ -187,6 +189,33 @@ impl Home {
             && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %path.display(), "cannot record why the datapath failed");
+        }
+    }
+
+    /// How many times in a row it has failed.
+    pub(super) fn failures(&self) -> u32 {
+        let text = fs::read_to_string(self.path.join("failures")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
+    pub(super) fn record_failures(&self, count: u32) {
+        self.note("failures", &count.to_string());
+    }
+
+    /// The version of the program's DPDK; `None` where it did not say.
+    pub(super) fn version(&self) -> Option<String> {
+        fs::read_to_string(self.path.join("dpdk-version")).ok().filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn record_version(&self, version: &str) {
+        self.note("dpdk-version", version);
+    }
+
+    /// Writes down what the datapath can do without.
+    fn note(&self, file: &str, text: &str) {
+        let path = self.path.join(file);
+        if let Err(error) = fs::write(&path, text) {
+            tracing::warn!(%error, path = %path.display(), "cannot write it down");
         }
     }
 

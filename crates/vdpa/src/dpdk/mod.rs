@@ -27,9 +27,12 @@
 //! pipe, knows when the program is ready, answers questions on a private socket, and takes the program
 //! along when it dies, because its end of the pipe dies with it.
 //!
+//! A program that fails again and again is started again less and less often (`backoff.rs`).
+//!
 //! Absent on purpose: no restart loop of our own (systemd has one; a detached process that fails is
 //! shown as failed), no socket in /tmp, no use of DPDK's telemetry socket (it knows nothing of vDPA).
 
+mod backoff;
 mod control;
 mod detached;
 mod dialogue;
@@ -44,6 +47,7 @@ mod socket;
 mod spec;
 mod supervise;
 mod systemd;
+mod unit;
 mod version;
 
 use std::path::{Path, PathBuf};
@@ -87,7 +91,8 @@ pub trait DpdkVdpa: std::fmt::Debug + Send + Sync {
 
     /// The counters of this VF's queues, from the program itself.
     ///
-    /// The program knows [`Queues::All`] only while a guest is connected.
+    /// The program knows [`Queues::All`] only while a guest is connected:
+    /// [`Error::NoGuest`](crate::Error::NoGuest) where none is.
     async fn counters(&self, vf: Vf, queues: Queues) -> Result<Vec<QueueCounters>>;
 
     /// The version of DPDK that `program` is built of, `22.11.11`: as it says itself, without touching a device.

@@ -47,7 +47,7 @@ impl Program {
     /// nobody else's, and with `-i` it reads until that closes.
     pub(super) fn start(spec: &Spec, home: &Home, sink: Sink) -> Result<Self> {
         let mut child = Command::new(&spec.program)
-            .args(spec.arguments())
+            .args(spec.arguments(home.version().as_deref()))
             // DPDK keeps its run-time files below this (EAL's eal_create_runtime_dir), and not in /var/run/dpdk.
             .env("RUNTIME_DIRECTORY", home.path())
             .env("LC_ALL", "C")

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use vdpa_hw::{PciAddress, Vf};
 
 use super::layout::slug;
+use super::version::allow_list;
 use crate::error::{Error, Result};
 
 /// A dpdk-vdpa process as it is to be, for one VF.
@@ -74,15 +75,15 @@ impl Spec {
         }
     }
 
-    /// The arguments that the program is started with.
+    /// The arguments that the program is started with; `version` is that of its DPDK, as it
+    /// [says itself](super::DpdkVdpa::version), where it is known.
     ///
-    /// `-a` is what DPDK calls its allow list since 20.11. The file prefix keeps the process apart from
-    /// every other DPDK process. vhost's own log says what became of the socket, so its level is not left
-    /// to chance.
-    pub fn arguments(&self) -> Vec<OsString> {
+    /// The file prefix keeps the process apart from every other DPDK process. vhost's own log says what became of
+    /// the socket, so its level is not left to chance.
+    pub fn arguments(&self, version: Option<&str>) -> Vec<OsString> {
         let device =
             [self.device.to_string(), "class=vdpa".into()].into_iter().chain(self.driver_args.clone());
-        let mut arguments = vec!["-a".to_owned(), device.collect::<Vec<_>>().join(",")];
+        let mut arguments = vec![allow_list(version).to_owned(), device.collect::<Vec<_>>().join(",")];
         arguments.extend(["--file-prefix".into(), format!("vdpa-{}", slug(self.vf))]);
         if !self.cores.is_empty() {
             let cores: Vec<_> = self.cores.iter().map(u16::to_string).collect();
@@ -140,7 +141,11 @@ mod tests {
     }
 
     fn line(spec: &Spec) -> String {
-        spec.arguments().iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        spec.arguments(Some("22.11.11"))
+            .iter()
+            .map(|argument| argument.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
@@ -167,6 +172,12 @@ mod tests {
             "-a 0000:43:00.2,class=vdpa,event_core=5 --file-prefix vdpa-0000-43-00.0-vf0 -l 4,5 --no-huge -m 256 \
              --no-telemetry --log-level lib.vhost.config:info --no-pci -- -i --client"
         );
+    }
+
+    #[test]
+    fn a_program_of_an_old_dpdk_is_told_its_device_in_its_own_words() {
+        let arguments = spec().arguments(Some("20.08.3"));
+        assert_eq!(arguments[..2], ["-w", "0000:43:00.2,class=vdpa"].map(OsString::from));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use super::backoff;
 use super::control::{self, Answer, Question};
-use super::dialogue::is_unknown_device;
+use super::dialogue::{is_unknown_device, read_list};
 use super::layout::{Home, Processes};
 use super::notify::Notifier;
 use super::process::ProcessId;
@@ -66,6 +67,16 @@ struct Supervisor<'a> {
     spec: Spec,
     limits: Limits,
     program: Program,
+    serving: Option<Serving>,
+}
+
+/// What is known of the device once it is served.
+struct Serving {
+    since: Instant,
+    /// What the program calls it in `stats`.
+    key: String,
+    /// How many queue pairs it has at most.
+    queues: Option<u32>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -82,6 +93,14 @@ impl<'a> Supervisor<'a> {
         };
         let Some(_lock) = home.lock()? else { return Err(Error::AlreadyServed { vf: spec.vf }) };
         end_predecessor(home, limits.stop).await?;
+        let delay = backoff::delay(home.failures());
+        if !delay.is_zero() {
+            notifier.status(&format!("failed {} times in a row, starts again in {delay:?}", home.failures()));
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = terminate.asked() => return Ok(()),
+            }
+        }
         home.check_socket_paths()?;
         if spec.mode == Mode::Server {
             socket::clear_stale(&home.socket())?;
@@ -92,7 +111,7 @@ impl<'a> Supervisor<'a> {
             supervisor: own_process()?,
             program: program.pid().and_then(ProcessId::running),
         })?;
-        let mut supervisor = Self { home, spec, limits, program };
+        let mut supervisor = Self { home, spec, limits, program, serving: None };
         let outcome = tokio::select! {
             ended = supervisor.serve(notifier) => ended,
             () = terminate.asked() => Ok(()),
@@ -100,6 +119,9 @@ impl<'a> Supervisor<'a> {
         let _ = std::fs::remove_file(home.control_socket());
         if outcome.is_ok() {
             notifier.stopping("stopping");
+        } else {
+            let served = supervisor.serving.as_ref().map(|serving| serving.since.elapsed());
+            home.record_failures(backoff::count(home.failures(), served));
         }
         let stopped = supervisor.program.stop(limits.stop).await;
         outcome.and(stopped)
@@ -114,7 +136,9 @@ impl<'a> Supervisor<'a> {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
             .map_err(Error::io(&intent))?;
         self.home.record_failure(None);
-        notifier.ready(&format!("{} serves {}", self.spec.device, self.home.socket().display()));
+        let queues = self.serving.as_ref().and_then(|serving| serving.queues);
+        let queues = queues.map_or_else(String::new, |queues| format!(", up to {queues} queue pairs"));
+        notifier.ready(&format!("{} serves {}{queues}", self.spec.device, self.home.socket().display()));
         loop {
             tokio::select! {
                 status = self.program.ended() => {
@@ -132,15 +156,28 @@ impl<'a> Supervisor<'a> {
     async fn bring_up(&mut self) -> Result<()> {
         let deadline = Instant::now() + self.limits.start;
         let left = || deadline.saturating_duration_since(Instant::now());
-        self.program.prompt(left()).await?;
+        match self.program.prompt(left()).await {
+            // Without any device, programs up to 20.05 end before their prompt.
+            Err(Error::ProgramEnded { last_lines, .. })
+                if last_lines.iter().any(|line| line.contains("No available vdpa device found")) =>
+            {
+                return Err(self.unknown(Vec::new()));
+            }
+            outcome => outcome?,
+        }
+        let (answer, _) = self.program.command("list", left()).await?;
+        let listed = read_list(&answer);
+        let name = self.spec.device.to_string();
+        let device = listed.iter().find(|device| device.name == name);
+        let (key, queues) = device.map_or((name.clone(), None), |device| (device.key(), device.queues));
         let socket = self.home.socket();
         let command = format!("create {} {}", socket.display(), self.spec.device);
         let mark = self.program.log_mark();
         let (answer, _) = self.program.command(&command, left()).await?;
         if is_unknown_device(&answer) {
-            let (program, device) = (self.spec.program.clone(), self.spec.device);
-            return Err(Error::DeviceUnknown { program, device, last_lines: self.program.last_lines() });
+            return Err(self.unknown(listed.into_iter().map(|device| device.name).collect()));
         }
+        self.serving = Some(Serving { since: Instant::now(), key, queues });
         if self.spec.mode == Mode::Client {
             // The program connects when QEMU listens, and tries again until then: nothing to see yet.
             return Ok(());
@@ -148,7 +185,7 @@ impl<'a> Supervisor<'a> {
         // The prompt comes back after listen(2): only the log, read by another task, can be late.
         let patience = Instant::now() + self.limits.answer;
         while !(socket.exists() && (self.says_bound(mark) || is_listening(&socket)?)) {
-            if Instant::now() >= patience {
+            if Instant::now() >= patience || self.says_taken(mark) {
                 let (program, last_lines) = (self.spec.program.clone(), self.program.last_lines());
                 return Err(Error::ProgramRefused { program, intent: command, last_lines });
             }
@@ -164,6 +201,16 @@ impl<'a> Supervisor<'a> {
         self.program.log_since(mark).iter().any(bound)
     }
 
+    /// Whether the program did not even try, because the path is taken (`start_vdpa` in `examples/vdpa/main.c`).
+    fn says_taken(&self, mark: usize) -> bool {
+        self.program.log_since(mark).iter().any(|line| line.contains("exists, please remove it"))
+    }
+
+    fn unknown(&self, others: Vec<String>) -> Error {
+        let (program, device) = (self.spec.program.clone(), self.spec.device);
+        Error::DeviceUnknown { program, device, others, last_lines: self.program.last_lines() }
+    }
+
     async fn answer(&mut self, stream: UnixStream) -> Result<()> {
         let limit = self.limits.answer * 2;
         let exchange = control::answer(stream, async |question| match question {
@@ -173,6 +220,7 @@ impl<'a> Supervisor<'a> {
             },
             Question::Counters(queues) => match self.counters(queues).await {
                 Ok(counters) => Answer::Counters(counters),
+                Err(Error::NoGuest { .. }) => Answer::NoGuest,
                 Err(error) => Answer::Failure(error.chain()),
             },
         });
@@ -190,9 +238,15 @@ impl<'a> Supervisor<'a> {
             Queues::All => "0xffff".to_owned(),
             Queues::One(number) => number.to_string(),
         };
-        let command = format!("stats {} {number}", self.spec.device);
+        let device =
+            self.serving.as_ref().map_or_else(|| self.spec.device.to_string(), |serving| serving.key.clone());
+        let command = format!("stats {device} {number}");
         let (answer, said) = self.program.command(&command, self.limits.answer).await?;
         let counters = QueueCounters::read(&answer);
+        // `rte_vhost_get_vring_num` gives none until a guest has connected, and again after it went.
+        if said.iter().any(|line| line.contains("Failed to get num of actual virtqs")) {
+            return Err(Error::NoGuest { vf: self.spec.vf });
+        }
         if counters.is_empty() {
             let program = self.spec.program.clone();
             return Err(Error::ProgramRefused { program, intent: command, last_lines: said });

@@ -9,6 +9,8 @@ use tokio::process::Command;
 use vdpa_hw::Vf;
 
 use super::layout::{Home, unit_name};
+use super::supervise::Limits;
+use super::{Spec, unit};
 use crate::error::{Error, Result};
 
 /// How many lines of the journal a failed start quotes.
@@ -17,15 +19,11 @@ const QUOTED: &str = "6";
 const MARGIN: Duration = Duration::from_secs(15);
 
 /// Starts the unit and waits until it says that it is ready.
-pub(super) async fn start(
-    command: &[OsString],
-    vf: Vf,
-    home: &Home,
-    start: Duration,
-    stop: Duration,
-) -> Result<()> {
-    let arguments = start_arguments(command, vf, home, start, stop);
-    let output = run("systemd-run", &arguments, start + MARGIN).await;
+pub(super) async fn start(command: &[OsString], spec: &Spec, home: &Home, limits: Limits) -> Result<()> {
+    let vf = spec.vf;
+    let properties = unit::properties(version().await, spec, home, limits);
+    let arguments = start_arguments(command, spec, home, &properties);
+    let output = run("systemd-run", &arguments, limits.start + MARGIN).await;
     let said = match output {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => text(&output.stderr),
@@ -56,61 +54,27 @@ pub(super) async fn stop(vf: Vf, limit: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Properties of the unit, systemd.service(5) and systemd.exec(5).
-///
-/// What DPDK needs stays open: /sys and devlink (mlx5 turns `RoCE` off), /dev, hugetlbfs wherever it is
-/// mounted, and locked memory without a limit, because the guest's RAM is pinned for the card.
-fn properties(home: &Home, start: Duration, stop: Duration) -> Vec<String> {
-    let mut properties: Vec<String> = [
-        "Restart=on-failure",
-        "RestartSec=1",
-        "StartLimitIntervalSec=60",
-        "StartLimitBurst=10",
-        "KillMode=mixed",
-        "UMask=0007",
-        "LimitMEMLOCK=infinity",
-        "NoNewPrivileges=yes",
-        "ProtectSystem=full",
-        "ProtectHome=read-only",
-        "PrivateTmp=yes",
-        "ProtectClock=yes",
-        "ProtectHostname=yes",
-        "ProtectKernelLogs=yes",
-        "ProtectControlGroups=yes",
-        "RestrictNamespaces=yes",
-        "RestrictSUIDSGID=no", // the socket's directory has the set-group-id bit
-        "LockPersonality=yes",
-    ]
-    .map(str::to_owned)
-    .into();
-    properties.push(format!("TimeoutStartSec={}", start.as_secs() + 5));
-    properties.push(format!("TimeoutStopSec={}", stop.as_secs() + 5));
-    // Wherever the runtime directory is: below /usr or /home it would be read-only now.
-    properties.push(format!("ReadWritePaths={}", home.path().display()));
-    properties
-}
-
-fn start_arguments(
-    command: &[OsString],
-    vf: Vf,
-    home: &Home,
-    start: Duration,
-    stop: Duration,
-) -> Vec<OsString> {
+fn start_arguments(command: &[OsString], spec: &Spec, home: &Home, properties: &[String]) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--quiet".into(),
-        format!("--unit={}", unit_name(vf)).into(),
-        format!("--description=vDPA datapath of {vf}").into(),
+        format!("--unit={}", unit_name(spec.vf)).into(),
+        format!("--description=vDPA datapath of {}", spec.vf).into(),
         "--service-type=notify".into(),
         // A unit that has failed for good must not keep its name: why it failed is in its directory.
         "--collect".into(),
     ];
-    arguments
-        .extend(properties(home, start, stop).iter().map(|property| format!("--property={property}").into()));
+    arguments.extend(properties.iter().map(|property| format!("--property={property}").into()));
     arguments.push("--".into());
     arguments.extend(command.iter().cloned());
     arguments.push(home.path().into());
     arguments
+}
+
+/// The version of the systemd that runs.
+async fn version() -> u32 {
+    let output = run("systemctl", &["--version".into()], MARGIN).await;
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    unit::version(&said).unwrap_or(unit::OLDEST)
 }
 
 async fn journal(vf: Vf) -> Option<String> {
@@ -163,15 +127,16 @@ mod tests {
         let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
         let home = Home::of(Path::new("/run/vdpa"), vf);
         let command = ["/usr/bin/vdpa".into(), "supervise".into()];
-        let arguments =
-            start_arguments(&command, vf, &home, Duration::from_secs(90), Duration::from_secs(10));
+        let spec = Spec::new(vf, "0000:43:00.2".parse().unwrap(), "/usr/bin/dpdk-vdpa");
+        let properties = unit::properties(252, &spec, &home, Limits::default());
+        let arguments = start_arguments(&command, &spec, &home, &properties);
         let line = line("systemd-run", &arguments);
         for part in [
             "systemd-run --quiet --unit=vdpa-dpdk-0000-43-00.0-vf0.service ",
             " --service-type=notify ",
             " --collect ",
             " --property=Restart=on-failure ",
-            " --property=TimeoutStartSec=95 ",
+            " --property=TimeoutStartSec=125 ",
             " --property=KillMode=mixed ",
             " --property=LimitMEMLOCK=infinity ",
         ] {

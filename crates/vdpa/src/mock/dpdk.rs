@@ -109,9 +109,8 @@ impl DpdkVdpa for Machine {
             return Err(Error::NotServed { vf });
         }
         let Queues::One(queue) = queues else {
-            // What the program says without a guest, and the simulated machine has none.
-            let why = "Failed to get num of actual virtqs".to_owned();
-            return Err(Error::Malformed { what: format!("the counters of {vf}"), why });
+            // No guest ever runs on the simulated machine.
+            return Err(Error::NoGuest { vf });
         };
         let counters = COUNTERS.map(|name| (name.to_owned(), 0)).into();
         Ok(vec![QueueCounters { queue: queue.into(), counters }])
@@ -154,6 +153,7 @@ mod tests {
         let (machine, one, other) = machine_with_vfs().await;
         contract::dpdk::a_program_knows_its_version(&machine, &one).await;
         contract::dpdk::lifecycle(&machine, &one).await;
+        contract::dpdk::counters_are_of_the_guests_queues(&machine, &one).await;
         contract::dpdk::two_vfs_do_not_meet(&machine, &one, &other).await;
         contract::dpdk::a_second_start_is_refused(&machine, &one).await;
         let nowhere = Spec { device: "0000:99:00.0".parse().unwrap(), ..one };

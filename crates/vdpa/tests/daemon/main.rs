@@ -31,6 +31,7 @@ async fn the_contract_holds_for_the_real_program() {
     let fixture = Fixture::new("contract");
     contract::dpdk::lifecycle(&fixture.host(), &Fixture::spec(0)).await;
     contract::dpdk::a_program_knows_its_version(&fixture.host(), &Fixture::spec(0)).await;
+    contract::dpdk::counters_are_of_the_guests_queues(&fixture.host(), &Fixture::spec(0)).await;
     contract::dpdk::two_vfs_do_not_meet(&fixture.host(), &Fixture::spec(0), &Fixture::spec(1)).await;
     contract::dpdk::a_second_start_is_refused(&fixture.host(), &Fixture::spec(0)).await;
     let nowhere = Spec { device: "0000:43:01.7".parse().unwrap(), ..Fixture::spec(0) };
@@ -86,7 +87,7 @@ async fn a_vf_that_dpdk_does_not_know_fails_and_leaves_nothing() {
     let error = fixture.host().start(&spec).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::NotStarted { .. }), "{error:?}");
-    assert!(text.contains("finds no vDPA device at 0000:43:01.7"), "{text}");
+    assert!(text.contains("finds no vDPA device at 0000:43:01.7, but 0000:43:00.2"), "{text}");
     assert_eq!(fixture.host().observe(spec.vf).await.unwrap(), None);
     assert_eq!(fs::read_dir(fixture.runtime_dir()).unwrap().count(), 0);
 }
