@@ -11,6 +11,7 @@ use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
 use crate::commands::prepare::HostCommand;
 use crate::commands::service;
+use crate::commands::stats::Stats;
 use crate::commands::topology::Shown;
 use crate::commands::verify::Verify;
 use crate::commands::vm::Vm;
@@ -135,6 +136,8 @@ pub enum Command {
     Dev(Words),
     /// Show what hangs on what: card, VFs, representors, bridge, datapaths, virtual machines.
     Topology(Shown),
+    /// Show what each VF's virtqueues and representor have counted.
+    Stats(Stats),
     /// Print what a shell needs to complete this program's words.
     #[command(
         after_help = "Examples:\n  vdpa completions bash > /etc/bash_completion.d/vdpa\n  vdpa completions fish > ~/.config/fish/completions/vdpa.fish"

@@ -28,6 +28,7 @@ pub mod prepare;
 pub mod service;
 mod setup;
 pub mod source;
+pub mod stats;
 mod status;
 mod supervise;
 mod teardown;
@@ -60,6 +61,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Host(command) => command.name(),
         Command::Flows(_) => "flows",
         Command::Topology(_) => "topology",
+        Command::Stats(_) => "stats",
         Command::Firmware(options) => options.name(),
         Command::Verify(_) => "verify",
         Command::Service(options) => options.name(),
@@ -82,6 +84,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         },
         Command::Verify(options) => verify::run(&session, options).await,
         Command::Topology(options) => topology::run(&session, options).await,
+        Command::Stats(options) => stats::run(&session, options).await,
         Command::Vm(vm) => vm::run(&session, vm).await,
         Command::Supervise { .. }
         | Command::Mgmtdev(_)

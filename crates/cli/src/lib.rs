@@ -29,6 +29,7 @@ pub mod receipt;
 pub mod report;
 pub mod service;
 pub mod setup;
+pub mod stats;
 pub mod step;
 pub mod teardown;
 pub mod topology;
