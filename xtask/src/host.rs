@@ -38,6 +38,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-hw", "ip", "iproute2"),
     need("vdpa-ovs", "ovsdb-server", "openvswitch-switch"),
     need("vdpa-ovs", "ovs-vswitchd", "openvswitch-switch"),
+    need("vdpa-ovs", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", "openvswitch-switch-dpdk"),
     need("vdpa-ovs", "openssl", "openssl"),
     need("vdpa-datapath", "gcc", "gcc"),
     need("vdpa-datapath", "pkg-config", "pkgconf"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName, Settings, VlanId};
+use crate::{BridgeName, Error, Observation, Owner, PortKey, PortName, Settings, VlanId, owned};
 
 /// A statement about a bridge that [`Vswitch::apply`](crate::Vswitch::apply) makes true. What it does not speak
 /// about is left as it is.
@@ -26,12 +26,21 @@ pub struct Change {
     /// Which of our ports it is to have. Other people's ports are never touched; a netdev that is on the bridge
     /// through one of theirs counts as being there.
     pub ports: Ports,
+    /// The bridge's datapath: `netdev` for the userspace one, which DPDK ports need. A bridge of somebody else's with
+    /// another is refused, one of ours gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datapath_type: Option<String>,
     /// `other_config:hw-offload` of the whole switch.
     pub hw_offload: Setting,
+    /// Other keys of the whole switch's `other_config`: `dpdk-init`, `dpdk-extra`. Where `dpdk-init` is asked for, DPDK
+    /// has to come up.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Setting>,
     /// Netdevs that need not come up: a port that was recorded and broken before is restored as just that.
     pub may_fail: BTreeSet<PortName>,
     /// What else a port's rows are to hold if it has to be added. One that only changes its netdev keeps what
-    /// its rows hold, unless this says otherwise.
+    /// its rows hold, unless this says otherwise. A port that has another type or other options than this says is
+    /// added anew.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<PortKey, Settings>,
     /// The VLANs that ports of ours are to be access ports of, or none (`tag` of the Port row). A port that is
@@ -86,7 +95,9 @@ impl Change {
             bridge,
             presence: Presence::AsIs,
             ports: Ports::AsIs,
+            datapath_type: None,
             hw_offload: Setting::AsIs,
+            config: BTreeMap::new(),
             may_fail: BTreeSet::new(),
             settings: BTreeMap::new(),
             vlans: BTreeMap::new(),
@@ -115,7 +126,13 @@ impl Change {
         let hw_offload = before.hw_offload.clone().map_or(Setting::Unset, Setting::Set);
         let set = before.ports().iter().map(|port| (port.key.clone(), port.settings.clone()));
         let vlans = before.ports().iter().map(|port| (port.key.clone(), port.vlan())).collect();
-        Self { bridge, presence, ports, hw_offload, may_fail, settings: set.collect(), vlans }
+        let datapath_type = before.bridge.as_ref().filter(|_| presence == Presence::Present);
+        let datapath_type = datapath_type.map(|state| state.datapath_type.clone());
+        // Other keys were ours or were not; those that were read again as they did.
+        let read = |key: &String| before.other_config.get(key).cloned().map_or(Setting::Unset, Setting::Set);
+        let config = before.config_before.keys().map(|key| (key.clone(), read(key))).collect();
+        let settings = set.collect();
+        Self { bridge, presence, ports, datapath_type, hw_offload, config, may_fail, settings, vlans }
     }
 
     /// The bridge is to exist.
@@ -176,6 +193,43 @@ impl Change {
     pub(crate) fn settled(&self, key: &PortKey, settings: Option<&Settings>) -> Settings {
         let settings = settings.cloned().unwrap_or_default();
         self.vlans.get(key).map_or_else(|| settings.clone(), |vlan| settings.with_vlan(*vlan))
+    }
+
+    /// A key of the switch's `other_config` is to read this text, or not to be there.
+    #[must_use]
+    pub fn config(mut self, key: &str, value: Option<&str>) -> Self {
+        let setting = value.map_or(Setting::Unset, |value| Setting::Set(value.to_owned()));
+        self.config.insert(key.to_owned(), setting);
+        self
+    }
+
+    /// The bridge is to have this datapath: `netdev`, or `system` for the kernel's.
+    #[must_use]
+    pub fn datapath_type(mut self, kind: &str) -> Self {
+        self.datapath_type = Some(kind.to_owned());
+        self
+    }
+
+    /// Every key of `other_config` that the change speaks about, with what it is to read.
+    pub(crate) fn settings_of_switch(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        let others = self.config.iter().map(|(key, setting)| (key.as_str(), setting));
+        std::iter::once((owned::HW_OFFLOAD, &self.hw_offload)).chain(others)
+    }
+
+    /// Whether DPDK is to be up (`dpdk_init` in OVS's `lib/dpdk.c`).
+    pub(crate) fn wants_dpdk(&self) -> bool {
+        let wanted = |value: &str| ["true", "try"].iter().any(|word| value.eq_ignore_ascii_case(word));
+        matches!(self.config.get("dpdk-init"), Some(Setting::Set(value)) if wanted(value))
+    }
+
+    /// Whether a port that is there with these settings has the type and the options that are asked for, or nobody
+    /// asks.
+    pub(crate) fn suits(&self, key: &PortKey, now: &Settings) -> bool {
+        self.settings.get(key).is_none_or(|wanted| {
+            ["type", "options"].iter().all(|column| {
+                wanted.interface.get(column).is_none_or(|value| now.interface.get(column) == Some(value))
+            })
+        })
     }
 
     /// The ports asked for, with their keys.

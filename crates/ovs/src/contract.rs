@@ -59,6 +59,8 @@ pub async fn all(switch: &dyn Vswitch, names: &Names) {
     netdevs_may_change_places(switch, names).await;
     a_port_is_put_into_a_vlan_and_out_again(switch, names).await;
     hw_offload_is_restored_to_the_letter(switch, names).await;
+    other_keys_are_set_and_given_back(switch, names).await;
+    the_datapath_of_a_bridge_is_its_owners(switch, names).await;
     ports_need_a_bridge(switch, names).await;
     one_netdev_is_asked_for_once(switch, names).await;
     a_foreign_bridge_is_used_and_not_deleted(switch, names).await;
@@ -181,6 +183,43 @@ pub async fn hw_offload_is_restored_to_the_letter(switch: &dyn Vswitch, names: &
     apply(switch, &Change::restoring(names.bridge.clone(), &first)).await;
     let last = look(switch, names).await;
     assert_eq!((last.hw_offload, last.hw_offload_before), (first.hw_offload, first.hw_offload_before));
+}
+
+/// Another key of the switch's is set, is ours until it reads as before, and others' keys are not touched.
+pub async fn other_keys_are_set_and_given_back(switch: &dyn Vswitch, names: &Names) {
+    const KEY: &str = "stats-update-interval";
+    let first = look(switch, names).await;
+    let before = first.other_config.get(KEY).cloned();
+    assert!(!first.config_before.contains_key(KEY), "it is not ours yet");
+    for value in ["7000", "8000"] {
+        assert!(apply(switch, &names.to().config(KEY, Some(value))).await);
+        assert!(!apply(switch, &names.to().config(KEY, Some(value))).await, "the same again is no write");
+        let seen = look(switch, names).await;
+        assert_eq!(seen.other_config.get(KEY).map(String::as_str), Some(value));
+        assert_eq!(seen.config_before.get(KEY).map(|was| was.over(None)), Some(before.as_deref()));
+        assert_eq!(seen.hw_offload, first.hw_offload);
+    }
+    assert!(apply(switch, &names.to().config(KEY, before.as_deref())).await);
+    let last = look(switch, names).await;
+    assert_eq!((last.other_config, last.config_before), (first.other_config, first.config_before));
+}
+
+/// A bridge of ours has the datapath that is asked for, also later; somebody else's keeps its own.
+pub async fn the_datapath_of_a_bridge_is_its_owners(switch: &dyn Vswitch, names: &Names) {
+    let kind = async || look(switch, names).await.bridge.map(|bridge| bridge.datapath_type);
+    assert!(apply(switch, &names.to().present().datapath_type("netdev").exactly([names.vf(0)])).await);
+    assert_eq!(kind().await.as_deref(), Some("netdev"));
+    assert!(!apply(switch, &names.to().present().datapath_type("netdev")).await);
+    assert!(!apply(switch, &names.to().present()).await, "nobody asks");
+    clean(switch, names).await;
+    assert!(apply(switch, &names.to().present()).await);
+    assert!(!apply(switch, &names.to().datapath_type("system")).await, "the kernel's is the usual one");
+    assert!(apply(switch, &names.to().datapath_type("netdev")).await);
+    assert_eq!(kind().await.as_deref(), Some("netdev"));
+    clean(switch, names).await;
+    let Some((foreign, _)) = &names.foreign else { return };
+    let refused = switch.apply(&Change::to(foreign.clone()).datapath_type("netdev")).await;
+    assert!(matches!(refused, Err(Error::DatapathType { .. })), "{refused:?}");
 }
 
 /// Ports cannot be added to a bridge that neither is nor is to be.

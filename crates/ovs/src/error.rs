@@ -228,6 +228,24 @@ pub enum Error {
         interfaces: Vec<InterfaceFailure>,
     },
 
+    /// A bridge of somebody else's has another datapath.
+    #[error("bridge {bridge} has the datapath type `{found}` and not `{wanted}`, and is not ours")]
+    DatapathType {
+        /// The bridge.
+        bridge: BridgeName,
+        /// Its type.
+        found: String,
+        /// What is asked for.
+        wanted: String,
+    },
+
+    /// ovs-vswitchd has taken up `dpdk-init`, and DPDK did not come up.
+    #[error("DPDK did not come up in ovs-vswitchd{}", if *built { "" } else { ", which is built without it" })]
+    DpdkNotInitialized {
+        /// Whether it is built with DPDK.
+        built: bool,
+    },
+
     /// A daemon refused a command on its control socket.
     #[error("{command} was refused: {message}")]
     Command {
@@ -271,6 +289,13 @@ impl Error {
             }
             Self::InterfaceFailed { .. } => {
                 "the netdev may be gone or renamed: `ip -d link` shows current names"
+            }
+            Self::DatapathType { .. } => "name another bridge, or none: one is made",
+            Self::DpdkNotInitialized { built: true } => {
+                "`grep -i dpdk /var/log/openvswitch/ovs-vswitchd.log` says why: huge pages, mostly"
+            }
+            Self::DpdkNotInitialized { built: false } => {
+                "install a build with DPDK: openvswitch-switch-dpdk (Debian), openvswitch (RHEL's fast datapath)"
             }
             Self::PortElsewhere { .. } => "`ovs-vsctl show` lists every bridge and its ports",
             _ => return None,

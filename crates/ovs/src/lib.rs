@@ -29,8 +29,8 @@
 //!   [`Error::InterfaceFailed`] with the daemon's text.
 //! - **Ownership.** Bridges and ports that we make carry a tag ([`OWNER_TAG`]) and ports a key of the caller's
 //!   ([`PORT_TAG`], [`PortKey`]) in `external_ids`. Nothing without the tag is changed or deleted, save that a
-//!   foreign bridge gains and loses our ports, and that `hw-offload` is the whole switch's: what it read before we
-//!   set it is kept beside it ([`HW_OFFLOAD_TAG`]).
+//!   foreign bridge gains and loses our ports, and that `hw-offload` and other keys of `other_config` are the whole
+//!   switch's: what each read before we set it is kept beside it ([`HW_OFFLOAD_TAG`]).
 //! - **Restoring.** [`Change::restoring`] an [`Observation`] brings back the bridge's existence, our ports and
 //!   the `hw-offload` key to the letter. Absent is not `false`.
 //!
@@ -54,11 +54,11 @@ pub mod contract;
 mod datapath;
 mod error;
 pub mod flow;
-mod hw_offload;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod names;
 pub mod ovsdb;
+mod owned;
 mod server;
 mod state;
 #[cfg(feature = "testing")]
@@ -71,8 +71,8 @@ pub use self::{
     change::{Change, Ports, Presence, Setting},
     datapath::{DEFAULT_LOG, Datapath, DatapathPort, Vswitchd},
     error::{Error, InterfaceFailure},
-    hw_offload::{HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG},
     names::{BridgeName, PortKey, PortName},
+    owned::{HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG},
     server::{DEFAULT_SOCKET, Limits, OWNER, OWNER_TAG, Ovsdb, PORT_TAG},
     state::{BridgeState, Elsewhere, Observation, Owner, PortState, Settings, Versions},
     unixctl::{DEFAULT_RUNDIR, Unixctl},

@@ -24,6 +24,9 @@ pub struct Observation {
     /// is not ours.
     #[serde(default)]
     pub hw_offload_before: Option<Setting>,
+    /// The other settings that are ours, with what each read before we set it.
+    #[serde(default)]
+    pub config_before: BTreeMap<String, Setting>,
     /// The other bridges that we have made or that have ports of ours.
     #[serde(default)]
     pub ours_elsewhere: BTreeSet<BridgeName>,
@@ -112,6 +115,10 @@ pub struct Versions {
     pub dpdk: Option<String>,
     /// Whether DPDK is initialized in ovs-vswitchd.
     pub dpdk_initialized: bool,
+    /// The types of interfaces that it knows now: those of DPDK once that is initialized, a vendor's own among them
+    /// (`dpdkvdpa`).
+    #[serde(default)]
+    pub interface_types: BTreeSet<String>,
 }
 
 impl Observation {

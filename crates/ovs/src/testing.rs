@@ -43,7 +43,14 @@ pub enum Netdevs {
     /// Only those of a network namespace made for the daemon; [`Daemons::in_namespace`] can make some. Bridges
     /// need `datapath_type=netdev`.
     OwnNamespace,
+    /// The same, and those that DPDK makes up, by the build of ovs-vswitchd that has it (package
+    /// openvswitch-switch-dpdk).
+    Dpdk,
 }
+
+/// Where Debian has its two builds. Where both are installed, the one in `PATH` is that with DPDK.
+const WITH_DPDK: &str = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk";
+const WITHOUT_DPDK: &str = "/usr/lib/openvswitch-switch/ovs-vswitchd";
 
 /// A running pair of daemons.
 #[derive(Debug)]
@@ -220,7 +227,11 @@ fn start_ovsdb(dir: &Path) -> Child {
 }
 
 fn start_vswitchd(dir: &Path, netdevs: Netdevs) -> Child {
-    let mut command = daemon("ovs-vswitchd", dir, 'v');
+    let mut command = match netdevs {
+        Netdevs::Dpdk => daemon(WITH_DPDK, dir, 'v'),
+        _ if Path::new(WITHOUT_DPDK).exists() => daemon(WITHOUT_DPDK, dir, 'v'),
+        Netdevs::Dummy | Netdevs::OwnNamespace => daemon("ovs-vswitchd", dir, 'v'),
+    };
     if netdevs == Netdevs::Dummy {
         command.args(["--enable-dummy=override", "--disable-system", "--disable-system-route"]);
     } else {
@@ -241,10 +252,12 @@ fn start_vswitchd(dir: &Path, netdevs: Netdevs) -> Child {
 fn daemon(program: &str, dir: &Path, letter: char) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program, "--no-chdir", "-vconsole:off"]);
-    command.arg(format!("--pidfile={}", dir.join(format!("{program}.pid")).display()));
+    let name = Path::new(program).file_name().map_or(program.into(), std::ffi::OsStr::to_string_lossy);
+    command.arg(format!("--pidfile={}", dir.join(format!("{name}.pid")).display()));
     command.arg(format!("--log-file={}", dir.join(format!("{letter}.log")).display()));
     command.arg(format!("--unixctl={}", dir.join(format!("{letter}.ctl")).display()));
-    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"] {
+    // DPDK keeps its run-time files below the last.
+    for variable in ["OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR", "RUNTIME_DIRECTORY"] {
         command.env(variable, dir);
     }
     command

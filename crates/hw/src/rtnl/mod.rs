@@ -225,6 +225,7 @@ impl Links for RtnlLinks {
         };
         self.change(link, bond::set_master(link, bond), intent).await?;
         Ok(())
+    }
 
     async fn counters(&self, link: IfIndex) -> Result<LinkCounters> {
         let answer =

@@ -93,6 +93,7 @@ impl MockVswitch {
     pub fn restart(&self) {
         let mut inner = self.lock();
         inner.state.hw_offload_in_force = inner.state.is_hw_offload_configured();
+        inner.state.versions.dpdk_initialized = false;
         inner.state.stopped = false;
         self.settle(&mut inner.state);
     }
@@ -106,6 +107,7 @@ impl MockVswitch {
         if state.stopped {
             return;
         }
+        state.start_dpdk();
         state.hw_offload_in_force |= state.is_hw_offload_configured() && !state.hw_offload_needs_restart;
         state.cur_cfg = state.next_cfg;
         self.reopen(state);
@@ -117,12 +119,19 @@ impl MockVswitch {
 
     /// Netdevs come and go under the switch, and it follows (`if_notifier`, vswitchd/bridge.c).
     fn reopen(&self, state: &mut Snapshot) {
+        let types = &state.versions.interface_types;
         for bridge in state.bridges.values_mut() {
             let mut last = bridge.ports.values().filter_map(|port| port.ofport).max().unwrap_or(0).max(0);
             for (name, port) in &mut bridge.ports {
-                if !(self.hooks.netdev_exists)(name) {
-                    // Text and -1 as OVS 3.1.0 leaves them in Interface (tests/daemon.rs sees the same).
-                    port.error = Some(format!("could not open network device {name} (No such device)"));
+                // Text and -1 as OVS 3.1.0 leaves them in Interface (tests/daemon sees the same).
+                let why = match port.kind() {
+                    None if (self.hooks.netdev_exists)(name) => None,
+                    None => Some("No such device"),
+                    Some(kind) if types.contains(kind) => None,
+                    Some(_) => Some("Address family not supported by protocol"),
+                };
+                if let Some(why) = why {
+                    port.error = Some(format!("could not open network device {name} ({why})"));
                     port.ofport = Some(-1);
                 } else if port.error.is_some() || port.ofport.is_none() {
                     last += 1;
@@ -170,6 +179,9 @@ impl Vswitch for MockVswitch {
         let Snapshot { next_cfg, cur_cfg, .. } = inner.state;
         if cur_cfg < next_cfg {
             return Err(Error::NotApplied { next_cfg, cur_cfg, waited: Duration::ZERO });
+        }
+        if changed && change.wants_dpdk() && !inner.state.versions.dpdk_initialized {
+            return Err(Error::DpdkNotInitialized { built: inner.state.versions.dpdk.is_some() });
         }
         let interfaces = inner.state.failures(change);
         if interfaces.is_empty() {

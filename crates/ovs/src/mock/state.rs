@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    BridgeName, BridgeState, Change, Elsewhere, Error, HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG,
-    InterfaceFailure, OWNER, OWNER_TAG, Observation, Owner, PORT_TAG, PortKey, PortName, PortState, Presence,
-    Settings, Versions,
-    hw_offload::{self, HwOffload},
+    BridgeName, BridgeState, Change, Elsewhere, Error, InterfaceFailure, OWNER, OWNER_TAG, Observation,
+    Owner, PORT_TAG, PortKey, PortName, PortState, Presence, Settings, Versions,
+    owned::{self, Owned},
 };
 
 /// The whole state, to be kept in a file and taken up again.
@@ -67,18 +66,31 @@ pub struct MockPort {
 impl Snapshot {
     /// Whether `hw-offload` reads as true, as `smap_get_bool` (lib/smap.c) has it.
     pub(super) fn is_hw_offload_configured(&self) -> bool {
-        self.hw_offload().value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.owned(owned::HW_OFFLOAD).value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    fn hw_offload(&self) -> HwOffload {
-        HwOffload::read(&self.other_config, &self.external_ids)
+    /// `dpdk_init` in OVS's `lib/dpdk.c`: once, where it is asked for, in a build that has it; until a restart.
+    pub(super) fn start_dpdk(&mut self) {
+        let asked = self.other_config.get("dpdk-init");
+        let asked =
+            asked.is_some_and(|value| ["true", "try"].iter().any(|word| value.eq_ignore_ascii_case(word)));
+        if asked && self.versions.dpdk.is_some() {
+            self.versions.dpdk_initialized = true;
+            let types = ["dpdk", "dpdkvhostuser", "dpdkvhostuserclient"];
+            self.versions.interface_types.extend(types.map(str::to_owned));
+        }
     }
 
-    fn set_hw_offload(&mut self, next: &HwOffload) {
-        self.other_config.remove(hw_offload::KEY);
-        self.other_config.extend(next.value.iter().map(|value| (hw_offload::KEY.to_owned(), value.clone())));
-        self.external_ids.retain(|key, _| key != HW_OFFLOAD_TAG && key != HW_OFFLOAD_BEFORE_TAG);
-        self.external_ids.extend(next.tags().into_iter().map(|(key, value)| (key.to_owned(), value)));
+    fn owned(&self, key: &str) -> Owned {
+        Owned::read(key, &self.other_config, &self.external_ids)
+    }
+
+    fn set(&mut self, next: &Owned) {
+        self.other_config.remove(&next.key);
+        self.other_config.extend(next.value.iter().map(|value| (next.key.clone(), value.clone())));
+        let tags = owned::tags(&next.key);
+        self.external_ids.retain(|key, _| !tags.contains(key));
+        self.external_ids.extend(next.ids());
     }
 
     /// The database after a change, or why it is refused.
@@ -99,17 +111,21 @@ impl Snapshot {
             }
             (Presence::Present, None) => {
                 let external_ids = BTreeMap::from([(OWNER_TAG.to_owned(), OWNER.to_owned())]);
-                next.bridges.insert(bridge.to_string(), MockBridge { external_ids, ..MockBridge::default() });
+                let datapath_type = change.datapath_type.clone().unwrap_or_default();
+                let made = MockBridge { external_ids, datapath_type, ..MockBridge::default() };
+                next.bridges.insert(bridge.to_string(), made);
             }
             (Presence::AsIs, None) if !change.wanted().is_empty() => {
                 return Err(Error::NoBridge { bridge: bridge.clone() });
             }
-            _ => {}
+            _ => next.retype(change)?,
         }
         let mut replaced = change.settings.clone();
         if let Some(state) = next.bridges.get_mut(bridge.as_str()) {
             state.ports.retain(|name, port| match (port.key(), name.parse()) {
-                (Some(key), Ok(name)) if !change.keeps(&key, &name) => {
+                (Some(key), Ok(name))
+                    if !change.keeps(&key, &name) || !change.suits(&key, &port.settings) =>
+                {
                     replaced.entry(key).or_insert_with(|| port.settings.clone());
                     false
                 }
@@ -126,11 +142,30 @@ impl Snapshot {
                 port.settings = port.settings.with_vlan(*vlan);
             }
         }
-        let (now, wanted) = (self.hw_offload(), self.hw_offload().with(&change.hw_offload));
-        if wanted != now {
-            next.set_hw_offload(&wanted);
+        for (key, setting) in change.settings_of_switch() {
+            let (now, wanted) = (self.owned(key), self.owned(key).with(setting));
+            if wanted != now {
+                next.set(&wanted);
+            }
         }
         Ok(next)
+    }
+
+    /// Gives a bridge of ours the datapath that is asked for.
+    fn retype(&mut self, change: &Change) -> Result<(), Error> {
+        let plain = |kind: &str| if kind == "system" { String::new() } else { kind.to_owned() };
+        let Some(wanted) = change.datapath_type.as_deref().map(plain) else { return Ok(()) };
+        let Some(state) = self.bridges.get_mut(change.bridge.as_str()) else { return Ok(()) };
+        if plain(&state.datapath_type) == wanted {
+            return Ok(());
+        }
+        if !is_ours(&state.external_ids) {
+            let found = if state.datapath_type.is_empty() { "system" } else { &state.datapath_type };
+            let (bridge, found) = (change.bridge.clone(), found.to_owned());
+            return Err(Error::DatapathType { bridge, found, wanted });
+        }
+        state.datapath_type = wanted;
+        Ok(())
     }
 
     /// Adds a port unless it is there. One netdev is on one bridge: names are unique in the schema
@@ -194,18 +229,19 @@ impl Snapshot {
         let ours = others.filter(|(_, state)| {
             is_ours(&state.external_ids) || state.ports.values().any(|port| port.key().is_some())
         });
-        let hw_offload = self.hw_offload();
+        let hw_offload = self.owned(owned::HW_OFFLOAD);
         Observation {
             bridge: self.bridges.get(name.as_str()).map(MockBridge::state),
             elsewhere,
             other_config: self
                 .other_config
                 .iter()
-                .filter(|(key, _)| *key != hw_offload::KEY)
+                .filter(|(key, _)| *key != owned::HW_OFFLOAD)
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
             hw_offload: hw_offload.value,
             hw_offload_before: hw_offload.before,
+            config_before: Owned::all_before(&self.other_config, &self.external_ids),
             ours_elsewhere: ours.filter_map(|(bridge, _)| bridge.parse().ok()).collect(),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
@@ -230,6 +266,12 @@ impl MockBridge {
 }
 
 impl MockPort {
+    /// The type of its interface, where it is no ordinary network device.
+    pub(super) fn kind(&self) -> Option<&str> {
+        let kind = self.settings.interface.get("type")?.atom()?.as_str()?;
+        (!kind.is_empty()).then_some(kind)
+    }
+
     /// Our key, if the port is ours.
     fn key(&self) -> Option<PortKey> {
         if is_ours(&self.external_ids) { self.external_ids.get(PORT_TAG)?.parse().ok() } else { None }

@@ -1,6 +1,6 @@
 //! A row: columns by name, read as what their columns are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,14 @@ impl Row {
             .and_then(Value::elements)
             .and_then(|atoms| atoms.into_iter().map(Atom::as_uuid).collect())
             .ok_or_else(|| self.unlike(column, "a set of UUIDs"))
+    }
+
+    /// A column of texts.
+    pub fn texts(&self, column: &str) -> Result<BTreeSet<String>, Error> {
+        self.get(column)
+            .and_then(Value::elements)
+            .and_then(|atoms| atoms.into_iter().map(|atom| atom.as_str().map(str::to_owned)).collect())
+            .ok_or_else(|| self.unlike(column, "a set of texts"))
     }
 
     /// A column of texts by text.

@@ -185,6 +185,18 @@ impl Ovsdb {
         Err(Error::TryAgain { attempts: ATTEMPTS })
     }
 
+    /// Waits until ovs-vswitchd has taken up a change with which DPDK is to come up, and looks whether it did.
+    async fn dpdk_is_up(&self, next_cfg: i64) -> Result<(), Error> {
+        let patient = Self { limits: Limits { applied: DPDK, ..self.limits }, ..Self::new(&self.socket) };
+        patient.applied(next_cfg, &[], 0).await?;
+        let view = self.view().await?;
+        if view.is_dpdk_up() {
+            Ok(())
+        } else {
+            Err(Error::DpdkNotInitialized { built: view.is_dpdk_built() })
+        }
+    }
+
     /// Waits until ovs-vswitchd has reached a configuration number, and reads interfaces as they are then.
     ///
     /// The wait is the server's own, so that nothing is polled and nothing can be missed; a blocked wait is
@@ -226,6 +238,9 @@ impl Ovsdb {
     }
 }
 
+/// How long DPDK may take to come up: it looks at every huge page and every PCI device.
+const DPDK: Duration = Duration::from_secs(60);
+
 fn client(socket: &Path, limits: Limits) -> Client {
     let options = Options { call: limits.call, ..Options::default() };
     Client::with(vec![Remote::from(socket)], options)
@@ -256,6 +271,9 @@ impl Vswitch for Ovsdb {
             if !changed && cur_cfg >= next_cfg {
                 // Nothing to do and nothing to wait for: what was read is what is.
                 return check(change, &plan.kept).map(|()| applied);
+            }
+            if changed && change.wants_dpdk() {
+                self.dpdk_is_up(next_cfg).await?;
             }
             let uuids: Vec<Uuid> = plan.kept.iter().map(|row| row.uuid).chain(inserted).collect();
             let interfaces = self.applied(next_cfg, &uuids, plan.ports).await?;

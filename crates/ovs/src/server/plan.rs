@@ -8,10 +8,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    BridgeName, Change, Error, HW_OFFLOAD_BEFORE_TAG, HW_OFFLOAD_TAG, PortKey, PortName, Presence, Settings,
-    VlanId,
-    hw_offload::{self, HwOffload},
+    BridgeName, Change, Error, PortKey, PortName, Presence, Settings, VlanId,
     ovsdb::{Condition, Mutation, Mutator, NamedUuid, Row, Transaction, Uuid, Value},
+    owned::{self, Owned},
     server::{
         DATABASE, OWNER, OWNER_TAG, PORT_TAG,
         view::{BridgeRow, InterfaceRow, PortRow, View},
@@ -52,23 +51,30 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
     let edits = edits(view, bridge, change)?;
     let create = bridge.is_none() && change.presence == Presence::Present;
     let delete = bridge.filter(|_| change.presence == Presence::Absent);
-    let now = view.hw_offload();
-    let hw_offload = Some(now.with(&change.hw_offload)).filter(|next| *next != now);
+    let settings: Vec<Owned> = change
+        .settings_of_switch()
+        .filter_map(|(key, setting)| {
+            let now = view.owned(key);
+            Some(now.with(setting)).filter(|next| *next != now)
+        })
+        .collect();
+    let retyped = bridge.filter(|_| change.presence != Presence::Absent);
+    let retyped = retyped.map(|bridge| retype(bridge, change)).transpose()?.flatten();
 
     let mut txn = Transaction::new(DATABASE);
     let moved = !edits.remove.is_empty() || !edits.insert.is_empty();
     let touched = moved || !edits.vlans.is_empty();
-    if !(create || delete.is_some() || touched || hw_offload.is_some()) {
+    if !(create || delete.is_some() || touched || retyped.is_some() || !settings.is_empty()) {
         return Ok(Plan { txn, verifies: 0, next_cfg: 0, inserts: vec![], kept: edits.kept, ports: 0 });
     }
 
-    if hw_offload.is_some() {
+    if !settings.is_empty() {
         let row =
             Row::new().with("other_config", &view.other_config).with("external_ids", &view.external_ids);
         let columns = vec!["other_config", "external_ids"];
         txn.verify("Open_vSwitch", vec![Condition::equal("_uuid", view.root)], columns, row);
     }
-    if let Some(bridge) = bridge.filter(|_| touched || delete.is_some()) {
+    if let Some(bridge) = bridge.filter(|_| touched || delete.is_some() || retyped.is_some()) {
         let rows = edits.remove.iter().chain(edits.vlans.iter().map(|(row, _)| row));
         verify_bridge(&mut txn, bridge, rows);
     }
@@ -88,31 +94,34 @@ pub(super) fn plan(view: &View, change: &Change) -> Result<Plan, Error> {
         txn.update("Port", vec![Condition::equal("_uuid", row.uuid)], Row::new().with(VLAN, vlan));
     }
     let root = || vec![Condition::equal("_uuid", view.root)];
-    let set = |uuids: Vec<Uuid>| uuids.into_iter().collect::<Value>();
+    let all = |uuids: Vec<Uuid>| uuids.into_iter().collect::<Value>();
     let mut of_root = Vec::new();
     if create {
         let row = Row::new()
             .with("name", change.bridge.as_str())
+            .with("datapath_type", change.datapath_type.as_deref().unwrap_or_default())
             .with("ports", ports.into_iter().collect::<Value>())
             .with("external_ids", [(OWNER_TAG, OWNER)].into_iter().collect::<Value>());
         let uuid = txn.insert("Bridge", row);
         of_root.push(Mutation::new("bridges", Mutator::Insert, [uuid].into_iter().collect::<Value>()));
     } else if let Some(bridge) = delete {
-        of_root.push(Mutation::new("bridges", Mutator::Delete, set(vec![bridge.uuid])));
+        of_root.push(Mutation::new("bridges", Mutator::Delete, all(vec![bridge.uuid])));
     } else if let Some(bridge) = bridge.filter(|_| moved) {
         let gone = edits.remove.iter().map(|port| port.uuid).collect::<Vec<_>>();
         let mut mutations = Vec::new();
         if !gone.is_empty() {
-            mutations.push(Mutation::new("ports", Mutator::Delete, set(gone)));
+            mutations.push(Mutation::new("ports", Mutator::Delete, all(gone)));
         }
         if !ports.is_empty() {
             mutations.push(Mutation::new("ports", Mutator::Insert, ports.into_iter().collect::<Value>()));
         }
         txn.mutate("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], mutations);
     }
-    if let Some(next) = &hw_offload {
-        of_root.extend(set_hw_offload(next));
+    if let Some((bridge, kind)) = retyped {
+        let row = Row::new().with("datapath_type", kind);
+        txn.update("Bridge", vec![Condition::equal("_uuid", bridge.uuid)], row);
     }
+    of_root.extend(settings.iter().flat_map(set));
     of_root.push(Mutation::new("next_cfg", Mutator::Add, 1));
     txn.mutate("Open_vSwitch", root(), of_root);
     let next_cfg = txn.select("Open_vSwitch", root(), &["next_cfg"]);
@@ -142,8 +151,9 @@ fn edits<'a>(view: &'a View, bridge: Option<&'a BridgeRow>, change: &'a Change) 
         return Ok(Edits { remove, ..Edits::default() });
     }
 
-    let (keep, remove): (Vec<_>, Vec<_>) =
-        bridge.our_ports().partition(|port| change.keeps(&port.key, &port.name));
+    let (keep, remove): (Vec<_>, Vec<_>) = bridge
+        .our_ports()
+        .partition(|port| change.keeps(&port.key, &port.name) && change.suits(&port.key, &port.row.settings));
     let mut edits = Edits { remove: remove.iter().map(|port| port.row).collect(), ..Edits::default() };
     edits.vlans = keep
         .iter()
@@ -206,21 +216,38 @@ fn elsewhere(name: &PortName, holder: &BridgeRow, port: &PortRow) -> Error {
     Error::PortElsewhere { port: name.clone(), bridge: holder.name.clone(), key }
 }
 
-/// The setting and whose it is. An insert into a map changes no key that is there, hence the deletes before it.
-fn set_hw_offload(next: &HwOffload) -> Vec<Mutation> {
-    let keys = |keys: &[&'static str]| keys.iter().copied().collect::<Value>();
+/// The datapath that a bridge is to have and has not.
+fn retype<'a>(bridge: &'a BridgeRow, change: &'a Change) -> Result<Option<(&'a BridgeRow, &'a str)>, Error> {
+    // An empty type is the kernel's (ovs-vswitchd.conf.db(5)).
+    let plain = |kind: &'a str| if kind == "system" { "" } else { kind };
+    let Some(wanted) = change.datapath_type.as_deref() else { return Ok(None) };
+    if plain(wanted) == plain(&bridge.datapath_type) {
+        return Ok(None);
+    }
+    if !bridge.is_ours() {
+        let found = bridge.datapath_type.clone();
+        let found = if found.is_empty() { "system".to_owned() } else { found };
+        let wanted = wanted.to_owned();
+        return Err(Error::DatapathType { bridge: change.bridge.clone(), found, wanted });
+    }
+    Ok(Some((bridge, wanted)))
+}
+
+/// A setting and whose it is. An insert into a map changes no key that is there, hence the deletes before it.
+fn set(next: &Owned) -> Vec<Mutation> {
+    let keys = |keys: &[&str]| keys.iter().copied().collect::<Value>();
+    let [tag, before] = owned::tags(&next.key);
     let mut mutations = vec![
-        Mutation::new("other_config", Mutator::Delete, keys(&[hw_offload::KEY])),
-        Mutation::new("external_ids", Mutator::Delete, keys(&[HW_OFFLOAD_TAG, HW_OFFLOAD_BEFORE_TAG])),
+        Mutation::new("other_config", Mutator::Delete, keys(&[&next.key])),
+        Mutation::new("external_ids", Mutator::Delete, keys(&[&tag, &before])),
     ];
     if let Some(value) = &next.value {
-        let pair = [(hw_offload::KEY, value.as_str())].into_iter().collect::<Value>();
+        let pair = [(next.key.as_str(), value.as_str())].into_iter().collect::<Value>();
         mutations.push(Mutation::new("other_config", Mutator::Insert, pair));
     }
-    let tags = next.tags();
-    if !tags.is_empty() {
-        let pairs = tags.iter().map(|(key, value)| (*key, value.as_str())).collect::<Value>();
-        mutations.push(Mutation::new("external_ids", Mutator::Insert, pairs));
+    let ids = next.ids();
+    if !ids.is_empty() {
+        mutations.push(Mutation::new("external_ids", Mutator::Insert, Value::from(&ids)));
     }
     mutations
 }

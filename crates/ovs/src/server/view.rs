@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Settings,
     Versions,
-    hw_offload::{self, HwOffload},
     ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
+    owned::{self, Owned},
     server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG},
 };
 
@@ -27,7 +27,7 @@ pub(super) struct BridgeRow {
     pub(super) uuid: Uuid,
     pub(super) name: String,
     pub(super) external_ids: BTreeMap<String, String>,
-    datapath_type: String,
+    pub(super) datapath_type: String,
     pub(super) port_refs: Vec<Uuid>,
     pub(super) ports: Vec<PortRow>,
 }
@@ -121,6 +121,7 @@ impl View {
                 "ovs_version",
                 "dpdk_version",
                 "dpdk_initialized",
+                "iface_types",
             ],
         );
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
@@ -167,6 +168,7 @@ impl View {
                 // A build without DPDK says "none" (lib/dpdk-stub.c), some time after it started.
                 dpdk: root.optional_text("dpdk_version")?.filter(|version| version != "none"),
                 dpdk_initialized: root.boolean("dpdk_initialized")?,
+                interface_types: root.texts("iface_types")?,
             },
             bridges,
         })
@@ -176,8 +178,17 @@ impl View {
         self.bridges.iter().find(|bridge| bridge.name == name.as_str())
     }
 
-    pub(super) fn hw_offload(&self) -> HwOffload {
-        HwOffload::read(&self.other_config, &self.external_ids)
+    /// A key of the switch's `other_config`, and whose it is.
+    pub(super) fn owned(&self, key: &str) -> Owned {
+        Owned::read(key, &self.other_config, &self.external_ids)
+    }
+
+    pub(super) fn is_dpdk_built(&self) -> bool {
+        self.versions.dpdk.is_some()
+    }
+
+    pub(super) fn is_dpdk_up(&self) -> bool {
+        self.versions.dpdk_initialized
     }
 
     /// The view as callers know it.
@@ -187,13 +198,14 @@ impl View {
             bridge.netdevs().map(|(netdev, key)| (netdev, Elsewhere { bridge: bridge.name.clone(), key }))
         });
         let ours = others().filter(|bridge| bridge.is_ours() || bridge.our_ports().next().is_some());
-        let hw_offload = self.hw_offload();
+        let hw_offload = self.owned(owned::HW_OFFLOAD);
         Observation {
             bridge: self.bridge(name).map(BridgeRow::state),
             elsewhere: elsewhere.collect(),
             other_config: foreign(&self.other_config),
             hw_offload: hw_offload.value,
             hw_offload_before: hw_offload.before,
+            config_before: Owned::all_before(&self.other_config, &self.external_ids),
             ours_elsewhere: ours.filter_map(|bridge| bridge.name.parse().ok()).collect(),
             versions: self.versions.clone(),
             next_cfg: self.next_cfg,
@@ -304,7 +316,7 @@ impl InterfaceRow {
 fn foreign(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     config
         .iter()
-        .filter(|(key, _)| *key != hw_offload::KEY)
+        .filter(|(key, _)| *key != owned::HW_OFFLOAD)
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

@@ -1,0 +1,96 @@
+//! The userspace datapath with DPDK: a build that has it, virtual devices, ordinary memory. What a card's ports and a
+//! vendor's build (`dpdkvdpa`) do cannot be seen here.
+
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use vdpa_ovs::{
+    Change, Error, PortKey, Setting, Settings, Vswitch,
+    ovsdb::{Row, Value},
+    testing::{Daemons, Netdevs},
+};
+
+use crate::{bridge, present};
+
+/// What somebody has set before us, and what it takes without huge pages. 22.11's EAL aborts without `--legacy-mem`.
+const THEIRS: &str = "--no-huge --legacy-mem -m 256";
+
+fn interface(kind: &str, options: &[(&str, &str)]) -> Settings {
+    let options: Value = options.iter().copied().collect();
+    Settings { interface: Row::new().with("type", kind).with("options", options), ..Settings::default() }
+}
+
+/// A bridge with an uplink and a VM's port, as a host file would have it.
+fn wanted(socket: &str) -> Change {
+    let extra = format!("{THEIRS} --no-pci");
+    let ports = [("0000:43:00.0/uplink", "d0uplink"), ("0000:43:00.0/vf0", "d0vf0")];
+    let mut change = present()
+        .datapath_type("netdev")
+        .exactly(ports.map(|(key, name)| (key.parse().unwrap(), name.parse().unwrap())))
+        .config("dpdk-init", Some("true"))
+        .config("dpdk-extra", Some(&extra));
+    let settings: [(PortKey, Settings); 2] = [
+        ("0000:43:00.0/uplink".parse().unwrap(), interface("dpdk", &[("dpdk-devargs", "net_null0")])),
+        (
+            "0000:43:00.0/vf0".parse().unwrap(),
+            interface("dpdkvhostuserclient", &[("vhost-server-path", socket)]),
+        ),
+    ];
+    change.settings = settings.into();
+    change
+}
+
+#[tokio::test]
+async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
+    let daemons = Daemons::start_with(Netdevs::Dpdk).await;
+    daemons.vsctl(&["set", "Open_vSwitch", ".", &format!("other_config:dpdk-extra=\"{THEIRS}\"")]);
+    daemons.vsctl(&["set", "Open_vSwitch", ".", "other_config:pmd-sleep-max=500"]);
+    let switch = daemons.vswitch();
+    let before = switch.observe(&bridge()).await.unwrap();
+    assert!(before.versions.dpdk.is_some() && !before.versions.dpdk_initialized, "{:?}", before.versions);
+
+    // QEMU's part: it listens, and the switch connects.
+    let socket = daemons.dir().join("vm.sock");
+    let change = wanted(socket.to_str().unwrap());
+    assert!(switch.apply(&change).await.unwrap().changed);
+    assert!(!switch.apply(&change).await.unwrap().changed);
+    let seen = switch.observe(&bridge()).await.unwrap();
+    assert!(seen.versions.dpdk_initialized && seen.versions.interface_types.contains("dpdkvhostuserclient"));
+    assert!(
+        seen.ports().len() == 2 && seen.ports().iter().all(vdpa_ovs::PortState::works),
+        "{:?}",
+        seen.ports()
+    );
+    assert_eq!(seen.bridge.as_ref().unwrap().datapath_type, "netdev");
+    assert_eq!(seen.config_before["dpdk-extra"], Setting::Set(THEIRS.to_owned()));
+    assert_eq!(seen.config_before["dpdk-init"], Setting::Unset);
+    let qemu = UnixListener::bind(&socket).unwrap();
+    qemu.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while qemu.accept().is_err() {
+        assert!(Instant::now() < deadline, "ovs-vswitchd connects to QEMU's socket");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    // A port with other options is another port.
+    let elsewhere = daemons.dir().join("other.sock");
+    assert!(switch.apply(&wanted(elsewhere.to_str().unwrap())).await.unwrap().changed);
+    let options = daemons.vsctl(&["get", "Interface", "d0vf0", "options:vhost-server-path"]);
+    assert!(options.contains("other.sock"), "{options}");
+
+    let back = Change::to(bridge()).absent().config("dpdk-init", None).config("dpdk-extra", Some(THEIRS));
+    assert!(switch.apply(&back).await.unwrap().changed);
+    let after = switch.observe(&bridge()).await.unwrap();
+    assert_eq!((&after.other_config, after.config_before.len()), (&before.other_config, 0));
+    assert_eq!(after.bridge, None);
+    assert_eq!(after.other_config["pmd-sleep-max"], "500", "what others set is theirs");
+}
+
+#[tokio::test]
+async fn a_build_without_dpdk_says_so() {
+    let daemons = Daemons::start().await;
+    let switch = daemons.vswitch();
+    let error = switch.apply(&present().config("dpdk-init", Some("try"))).await.unwrap_err();
+    assert!(matches!(error, Error::DpdkNotInitialized { built: false }), "{error:?}");
+    assert!(error.hint().unwrap().contains("openvswitch-switch-dpdk"));
+}
