@@ -72,6 +72,8 @@ A host file (/etc/vdpa/host.toml):
 
   [dpdk]                          # all of it optional
   program = \"/usr/local/bin/dpdk-vdpa\"
+  mode = \"server\"                 # who listens: dpdk-vdpa (server) or QEMU (client: VMs outlive its crash)
+  driver_args = []                # for DPDK's vDPA driver: \"event_mode=2\"
   hugepages = true                # false: ordinary memory, memory_mb of it
   eal_args = [\"-l\", \"4\"]
   group = \"libvirt-qemu\"          # who may open the sockets

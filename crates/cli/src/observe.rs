@@ -119,6 +119,8 @@ async fn process(host: &Host, vf: Vf) -> Result<Option<DpdkProcess>, Error> {
         mode: found.spec.mode,
         program: found.spec.program,
         memory: found.spec.memory,
+        cores: found.spec.cores,
+        driver_args: found.spec.driver_args,
         eal_args: found.spec.eal_args,
     }))
 }

@@ -8,7 +8,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use vdpa_datapath::dpdk::{DpdkHost, DpdkVdpa as _, Instance, Launcher, Limits, Settings, Spec, unit_name};
+use vdpa_datapath::dpdk::{
+    DpdkHost, DpdkVdpa as _, Instance, Launcher, Limits, Mode, Queues, Settings, Spec, unit_name,
+};
 use vdpa_datapath::{KernelVdpa as _, Linux, MgmtDevName, contract};
 use vdpa_hw::{PciAddress, Vf};
 
@@ -153,5 +155,61 @@ async fn a_guests_group_may_use_the_socket_and_others_may_not() {
     assert_eq!(shown, "770 4711");
     let directory = instance.socket.parent().unwrap().to_str().unwrap();
     assert_eq!(run("stat", &["--format=%a %u %g", directory]), "2770 0 4711");
+    host.stop(spec.vf).await.unwrap();
+}
+
+/// QEMU with a network card behind `socket`, on which it listens; its firmware tries to boot from it, and so drives it.
+struct Qemu(std::process::Child);
+
+impl Qemu {
+    fn listening_on(socket: &Path) -> Self {
+        let chardev = format!("socket,id=net,path={},server=on,wait=off", socket.display());
+        let child = Command::new("qemu-system-x86_64")
+            .args(["-accel", "tcg", "-machine", "q35,memory-backend=ram", "-m", "64", "-nodefaults"])
+            .args(["-object", "memory-backend-memfd,id=ram,size=64M,share=on", "-display", "none"])
+            .args(["-chardev", &chardev, "-netdev", "vhost-user,id=net,chardev=net"])
+            .args(["-device", "virtio-net-pci,netdev=net,bootindex=1"])
+            .spawn()
+            .expect("qemu-system-x86_64");
+        Self(child)
+    }
+
+    fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// In client mode QEMU keeps the socket, and the process that systemd brings back finds the guest where it was: driven,
+/// with its queues set up anew and without a reset of its own.
+#[tokio::test]
+async fn a_guest_outlives_a_crash_of_its_datapath_in_client_mode() {
+    let host = host(None);
+    let spec = Spec { mode: Mode::Client, ..spec(0).await };
+    let unit = unit_name(spec.vf);
+    let first = host.start(&spec).await.unwrap();
+    let configured = || {
+        let journal = run("journalctl", &["--unit", &unit, "--output", "cat", "--no-pager"]);
+        journal.lines().filter(|line| line.contains("vdpa_lab:") && line.contains("configured")).count()
+    };
+    let mut qemu = Qemu::listening_on(&first.socket);
+    // The driver's configuration is the last step of virtio's: DRIVER_OK.
+    wait_for("the guest's driver", || configured() > 0).await;
+    let counted = host.counters(spec.vf, Queues::All).await.unwrap();
+    assert!(counted.len() >= 2, "a connected guest's virtqueues count: {counted:?}");
+
+    let times = configured();
+    let pid = first.pid().unwrap().to_string();
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    let again = ready_again(&host, spec.vf, &first).await;
+    wait_for("the same guest at the new process", || configured() > times).await;
+    assert!(qemu.runs() && again.pid() != first.pid());
+    drop(qemu);
     host.stop(spec.vf).await.unwrap();
 }

@@ -5,6 +5,7 @@
 
 mod bond;
 pub mod boot;
+mod dpdk;
 mod firmware;
 mod parse;
 mod place;
@@ -15,7 +16,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vdpa_datapath::dpdk::Memory;
+use vdpa_datapath::dpdk::{Memory, Mode};
 use vdpa_eswitch::{EncapMode, InlineMode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
@@ -154,6 +155,10 @@ pub struct VfSpec {
     pub datapath: Datapath,
     /// Queue pairs for the VM.
     pub queues: NonZeroU16,
+    /// Which end of its dpdk-vdpa process's socket listens; left out, as for all of them.
+    pub mode: Option<Mode>,
+    /// The CPUs of its dpdk-vdpa process, the main one first; none, if it may use all.
+    pub cores: Vec<u16>,
     /// The domain that it is wired into.
     pub vm: Option<DomainName>,
 }
@@ -179,6 +184,10 @@ pub struct Dpdk {
     pub program: Option<PathBuf>,
     /// Where its memory comes from.
     pub memory: Memory,
+    /// Which end of the sockets listens.
+    pub mode: Mode,
+    /// Arguments for every process's vDPA driver, `key=value`.
+    pub driver_args: Vec<String>,
     /// Further arguments for every process's EAL.
     pub eal_args: Vec<String>,
     /// The group that may open the sockets: the one QEMU runs as.
@@ -187,7 +196,14 @@ pub struct Dpdk {
 
 impl Default for Dpdk {
     fn default() -> Self {
-        Self { program: None, memory: Memory::HugePages(None), eal_args: Vec::new(), group: None }
+        Self {
+            program: None,
+            memory: Memory::HugePages(None),
+            mode: Mode::default(),
+            driver_args: Vec::new(),
+            eal_args: Vec::new(),
+            group: None,
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use vdpa_datapath::dpdk::Memory;
 use vdpa_eswitch::Rate;
 use vdpa_hw::{MacAddress, VfIndex};
 use vdpa_ovs::BridgeName;
@@ -17,9 +16,6 @@ use super::{
     ConfigError, DEFAULT_BRIDGE, Datapath, Dpdk, HostFile, Libvirt, Nic, NicName, Place, Places, Tuning,
     VfSpec,
 };
-
-/// What a process gets where it is to do without huge pages: enough for the control path.
-const DEFAULT_MEGABYTES: u32 = 256;
 
 /// The most queue pairs a VF can have: mlx5 offers 256 virtqueues.
 const MAX_QUEUES: u16 = 128;
@@ -85,15 +81,7 @@ impl Reader<'_> {
             return Err(self.wrong(&(0..0), "no card is described".to_owned(), hint));
         }
         let libvirt = raw.libvirt.uri.map_or_else(Libvirt::default, |uri| Libvirt { uri });
-        let dpdk = Dpdk {
-            program: raw.dpdk.program,
-            memory: match (raw.dpdk.hugepages.unwrap_or(true), raw.dpdk.memory_mb) {
-                (true, megabytes) => Memory::HugePages(megabytes),
-                (false, megabytes) => Memory::Ordinary(megabytes.unwrap_or(DEFAULT_MEGABYTES)),
-            },
-            eal_args: raw.dpdk.eal_args,
-            group: raw.dpdk.group,
-        };
+        let dpdk = Dpdk::read(raw.dpdk);
         let (bridge, boot) = (self.bridge(raw.bridge)?, self.boot(raw.boot)?);
         let bonds = self.bonds(raw.bond, &nics, &bridge)?;
         Ok(HostFile { bridge, nics, bonds, dpdk, libvirt, boot })
@@ -221,6 +209,8 @@ impl Reader<'_> {
             rate: self.rate(&who, raw.min_rate_mbps.as_ref(), raw.max_rate_mbps.as_ref())?,
             datapath,
             queues,
+            mode: self.mode(&who, raw.mode.as_ref(), datapath)?,
+            cores: self.cores(&who, raw.cores, datapath)?,
             vm,
         })
     }
@@ -279,6 +269,8 @@ impl VfSpec {
             rate: Rate::UNLIMITED,
             datapath: Datapath::None,
             queues: NonZeroU16::MIN,
+            mode: None,
+            cores: Vec::new(),
             vm: None,
         }
     }

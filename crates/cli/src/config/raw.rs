@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
+use vdpa_datapath::dpdk::Mode;
 use vdpa_eswitch::{EncapMode, InlineMode, SteeringMode};
 use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::VlanId;
@@ -64,6 +65,8 @@ pub(super) struct RawVf {
     #[serde(default)]
     pub(super) datapath: Datapath,
     pub(super) queues: Option<Spanned<u16>>,
+    pub(super) mode: Option<Spanned<Mode>>,
+    pub(super) cores: Option<Spanned<Vec<u16>>>,
     pub(super) vm: Option<Spanned<String>>,
 }
 
@@ -73,6 +76,10 @@ pub(super) struct RawDpdk {
     pub(super) program: Option<PathBuf>,
     pub(super) hugepages: Option<bool>,
     pub(super) memory_mb: Option<u32>,
+    #[serde(default)]
+    pub(super) mode: Mode,
+    #[serde(default)]
+    pub(super) driver_args: Vec<String>,
     #[serde(default)]
     pub(super) eal_args: Vec<String>,
     pub(super) group: Option<String>,

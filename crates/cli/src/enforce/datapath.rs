@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU16;
 
+use vdpa_datapath::dpdk::Mode;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_hw::{PciAddress, Vf};
 use vdpa_vm::{Interface, Role, Source};
@@ -50,7 +51,12 @@ pub(super) async fn serve(
 pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface, Error> {
     let source = match wiring.datapath {
         Datapath::Dpdk => {
-            Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Client { reconnect: RECONNECT } }
+            let mode = host.dpdk.observe(vf).await?.map(|process| process.spec.mode);
+            let role = match mode.unwrap_or_default() {
+                Mode::Server => Role::Client { reconnect: RECONNECT },
+                Mode::Client => Role::Server,
+            };
+            Source::VhostUser { socket: host.dpdk.socket(vf), role }
         }
         Datapath::Kernel => {
             let name = DeviceName::of_vf(vf);

@@ -135,6 +135,8 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
                 let spec = Spec {
                     mode: process.mode,
                     memory: process.memory,
+                    cores: process.cores.clone(),
+                    driver_args: process.driver_args.clone(),
                     eal_args: process.eal_args.clone(),
                     ..Spec::new(*vf, address, &process.program)
                 };

@@ -1,7 +1,5 @@
 //! The statements about who serves a VF, and whose it is.
 
-use vdpa_datapath::dpdk;
-
 use super::nic::ResolvedNic;
 use super::{DATAPATHS, DOMAINS, Stages};
 use crate::config::{Datapath, HostFile, VfSpec};
@@ -17,9 +15,11 @@ pub(super) fn add(stages: &mut Stages, nic: &ResolvedNic, spec: &VfSpec, file: &
         }
         Datapath::Dpdk => {
             let process = DpdkProcess {
-                mode: dpdk::Mode::Server,
+                mode: spec.mode.unwrap_or(file.dpdk.mode),
                 program: nic.program.clone(),
                 memory: file.dpdk.memory,
+                cores: spec.cores.clone(),
+                driver_args: driver_args(nic, spec, file),
                 eal_args: file.dpdk.eal_args.clone(),
                 ready: true,
             };
@@ -30,4 +30,18 @@ pub(super) fn add(stages: &mut Stages, nic: &ResolvedNic, spec: &VfSpec, file: &
         let wiring = Wiring { datapath: spec.datapath, mac, queues: spec.queues, current: true };
         stages[DOMAINS].push(Step::Wired { domain: domain.clone(), vf, wiring: Some(wiring) });
     }
+}
+
+/// The host file's, and for mlx5 the CPU of the thread that looks for completions: by default that is the process's
+/// main one (`event_core` in DPDK's `vdpadevs/mlx5` guide).
+fn driver_args(nic: &ResolvedNic, spec: &VfSpec, file: &HostFile) -> Vec<String> {
+    let mut arguments = file.dpdk.driver_args.clone();
+    let is_given = arguments.iter().any(|argument| argument.starts_with("event_core="));
+    if let [_, .., last] = spec.cores.as_slice()
+        && nic.is_mlx5()
+        && !is_given
+    {
+        arguments.push(format!("event_core={last}"));
+    }
+    arguments
 }

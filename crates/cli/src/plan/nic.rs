@@ -174,6 +174,11 @@ impl ResolvedNic {
         self.found == Found::Bare
     }
 
+    /// Whether its driver is mlx5's.
+    pub(super) fn is_mlx5(&self) -> bool {
+        self.profile.driver == "mlx5_core"
+    }
+
     /// Whether the kernel can tell when two such cards are one port.
     pub(super) fn bonds_in_hardware(&self) -> bool {
         self.profile.bonds_in_hardware

@@ -29,10 +29,30 @@ pub struct DpdkProcess {
     pub program: std::path::PathBuf,
     /// Its memory.
     pub memory: dpdk::Memory,
+    /// Its CPUs; none, if it may use all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cores: Vec<u16>,
+    /// Arguments for its vDPA driver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub driver_args: Vec<String>,
     /// Further EAL arguments.
     pub eal_args: Vec<String>,
     /// Whether it serves its socket.
     pub ready: bool,
+}
+
+impl fmt::Display for DpdkProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.mode {
+            dpdk::Mode::Server => "server",
+            dpdk::Mode::Client => "client",
+        })?;
+        if !self.cores.is_empty() {
+            let cores: Vec<_> = self.cores.iter().map(u16::to_string).collect();
+            write!(f, " on CPU {}", cores.join(", "))?;
+        }
+        f.write_str(if self.ready { ", ready" } else { ", not ready" })
+    }
 }
 
 /// A VF's interface in a domain as a statement has it.

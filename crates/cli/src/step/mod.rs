@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use vdpa_datapath::dpdk;
 use vdpa_eswitch::{EncapMode, InlineMode, Mode, Rate, SteeringMode};
 use vdpa_hw::firmware::{SettingName, Value};
 use vdpa_hw::{DriverName, MacAddress, NetdevName, PciAddress, Vf, VfIndex};
@@ -322,13 +321,7 @@ impl Step {
                 let mac = device.mac.map_or_else(|| "no MAC".to_owned(), |mac| mac.to_string());
                 format!("{mac}, {} queue pairs, {served}", device.queues)
             })),
-            Self::Dpdk { process, .. } => or_none(process.as_ref().map(|process| {
-                let mode = match process.mode {
-                    dpdk::Mode::Server => "server",
-                    dpdk::Mode::Client => "client",
-                };
-                format!("{mode}, {}", if process.ready { "ready" } else { "not ready" })
-            })),
+            Self::Dpdk { process, .. } => or_none(process.as_ref().map(ToString::to_string)),
             Self::Wired { wiring, .. } => or_none(wiring.as_ref().map(ToString::to_string)),
         }
     }

@@ -239,7 +239,7 @@ impl Ovsdb {
 }
 
 /// How long DPDK may take to come up: it looks at every huge page and every PCI device.
-const DPDK: Duration = Duration::from_secs(60);
+const DPDK: Duration = Duration::from_mins(1);
 
 fn client(socket: &Path, limits: Limits) -> Client {
     let options = Options { call: limits.call, ..Options::default() };

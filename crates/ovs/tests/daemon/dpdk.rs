@@ -13,7 +13,7 @@ use vdpa_ovs::{
 use crate::{bridge, present};
 
 /// What somebody has set before us, and what it takes without huge pages. 22.11's EAL aborts without `--legacy-mem`.
-const THEIRS: &str = "--no-huge --legacy-mem -m 256";
+const THEIRS: &str = "--no-huge --legacy-mem -m 1024";
 
 fn interface(kind: &str, options: &[(&str, &str)]) -> Settings {
     let options: Value = options.iter().copied().collect();

@@ -41,6 +41,6 @@ mod tests {
     fn what_served_long_enough_begins_anew() {
         assert_eq!(count(0, None), 1);
         assert_eq!(count(4, Some(Duration::from_secs(59))), 5);
-        assert_eq!(count(4, Some(Duration::from_secs(60))), 1);
+        assert_eq!(count(4, Some(Duration::from_mins(1))), 1);
     }
 }

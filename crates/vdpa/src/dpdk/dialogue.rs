@@ -147,7 +147,7 @@ mod tests {
         let listed =
             read_list(answer(replies.iter().find(|reply| reply.starts_with("list")).unwrap(), "list"));
         let device = Listed { id: None, name: "0000:43:00.2".into(), queues: Some(16) };
-        assert_eq!(listed, [device.clone()]);
+        assert_eq!(listed, std::slice::from_ref(&device));
         // By the program's source in DPDK 20.02, and with one more column behind or between, as in 25.11.
         let first = "device id\tdevice address\tqueue num\tsupported features\n0\t\t0000:43:00.2\t16\t\t0x114c60180\n";
         assert_eq!(read_list(first), [Listed { id: Some(0), ..device.clone() }]);
@@ -156,7 +156,7 @@ mod tests {
             "device name\tqueue num\tsupported features\tdevice type\n0000:43:00.2\t\t16\t\t0x140400008\tnet\n",
             "device name\tdevice type\tqueue num\tsupported features\n0000:43:00.2\t\tnet\t\t16\t\t0x140400008\n",
         ] {
-            assert_eq!(read_list(more), [device.clone()]);
+            assert_eq!(read_list(more), std::slice::from_ref(&device));
             assert_eq!(read_list(more)[0].key(), "0000:43:00.2");
         }
         assert_eq!(read_list("device name\tqueue num\tsupported features\n"), []);

@@ -207,3 +207,20 @@ async fn a_host_without_systemd_detaches() {
     fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
     assert_eq!(Launcher::of_host(root.path()), Launcher::Systemd);
 }
+
+/// The one command of the documentation, on what the distribution has: what it builds runs, and knows what it is.
+#[tokio::test]
+async fn the_recipe_builds_a_program_that_runs() {
+    let fixture = Fixture::new("recipe");
+    let program = fixture.runtime_dir().join("dpdk-vdpa");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/build-dpdk-vdpa.sh");
+    let built = std::process::Command::new(script).arg("--to").arg(&program).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let said = String::from_utf8(built.stdout).unwrap();
+    let version = fixture.host().version(&program).await.unwrap();
+    assert!(said.contains(&format!("examples/vdpa of DPDK {version}")), "{said} but {version}");
+    // It has no device here, and says so at its prompt.
+    let spec = Spec { program, eal_args: vec!["--no-pci".into()], ..Fixture::spec(0) };
+    let text = fixture.host().start(&spec).await.unwrap_err().to_string();
+    assert!(text.contains("finds no vDPA device at 0000:43:00.2"), "{text}");
+}
