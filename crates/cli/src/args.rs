@@ -60,8 +60,9 @@ A host file (/etc/vdpa/host.toml):
   [[nic.vf]]
   index = 0
   mac = \"e4:11:22:33:55:60\"       # left out: derived from the card's permanent address
-  datapath = \"dpdk\"               # dpdk (vhost-user) | kernel (vhost-vdpa) | none
+  datapath = \"dpdk\"               # dpdk (vhost-user) | kernel (vhost-vdpa) | ovs-dpdk | none
   queues = 8
+  cores = [4, 5]                  # optional: the CPUs of its dpdk-vdpa process; and mode, as in [dpdk]
   vm = \"cx6.1\"                    # the libvirt domain to wire it into
   max_rate_mbps = 2500            # optional, as min_rate_mbps, link_state, trust and spoofchk are
 
@@ -77,6 +78,9 @@ A host file (/etc/vdpa/host.toml):
   hugepages = true                # false: ordinary memory, memory_mb of it
   eal_args = [\"-l\", \"4\"]
   group = \"libvirt-qemu\"          # who may open the sockets
+
+  [ovs_dpdk]                      # with datapath = \"ovs-dpdk\"; all of it optional
+  socket_mem = \"1024,0\"           # and pmd_cpu_mask = \"0x30\", extra = [words for DPDK's EAL]
 
   [libvirt]
   uri = \"qemu:///system\"
@@ -209,7 +213,7 @@ pub struct Wanted {
     /// The bridge [default: ovs-sriov].
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub bridge: Option<BridgeName>,
-    /// The datapath of every VF: dpdk, kernel or none [default: none].
+    /// The datapath of every VF: dpdk, kernel, ovs-dpdk or none [default: none].
     #[arg(long, value_name = "KIND", conflicts_with = "config")]
     pub datapath: Option<Datapath>,
 }

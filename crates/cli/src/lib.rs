@@ -36,6 +36,7 @@ pub mod topology;
 pub mod trace;
 pub mod traffic;
 pub mod until;
+pub mod userspace;
 pub mod view;
 mod whole;
 

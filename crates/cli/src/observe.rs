@@ -1,6 +1,6 @@
 //! How a statement would have to read to be true now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use vdpa_datapath::kernel::{BusDriver, DeviceName};
@@ -14,6 +14,7 @@ use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
 use crate::step::{BondOf, Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
+use crate::userspace::{Port, Use};
 use crate::view::View;
 
 /// The statement about the subject of `step` that is true now; `None` where the subject is not there.
@@ -86,6 +87,13 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             ports: ports.clone(),
             in_force: with_ingress(view, ports).await?,
         }),
+        Step::Setting { bridge, key, .. } => {
+            let seen = view.bridge(bridge).await?;
+            let value =
+                if key == "hw-offload" { seen.hw_offload.as_ref() } else { seen.other_config.get(key) };
+            Some(Step::Setting { bridge: bridge.clone(), key: key.clone(), value: value.cloned() })
+        }
+        Step::Userspace { bridge, ports, .. } => Some(userspace(host, view, bridge, ports).await?),
         Step::Vlan { bridge, vf, .. } => {
             let device = Device::Representor(*vf);
             let seen = view.bridge(bridge).await?;
@@ -105,8 +113,10 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             Some(Step::Kernel { vf: *vf, device: kernel_device(host, *vf, queues).await? })
         }
         Step::Dpdk { vf, .. } => Some(Step::Dpdk { vf: *vf, process: process(host, *vf).await? }),
-        Step::Wired { domain, vf, .. } => {
-            Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring: wiring(host, domain, *vf).await? })
+        Step::Wired { domain, vf, wiring: asked } => {
+            let asked = asked.as_ref().map(|asked| asked.datapath);
+            let wiring = wiring(host, domain, *vf, asked).await?;
+            Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring })
         }
     })
 }
@@ -126,9 +136,16 @@ async fn process(host: &Host, vf: Vf) -> Result<Option<DpdkProcess>, Error> {
 }
 
 /// Our interface for `vf` in a domain's definition.
-async fn wiring(host: &Host, domain: &DomainName, vf: Vf) -> Result<Option<Wiring>, Error> {
+async fn wiring(
+    host: &Host,
+    domain: &DomainName,
+    vf: Vf,
+    asked: Option<Datapath>,
+) -> Result<Option<Wiring>, Error> {
     let Some(found) = vdpa_vm::observe(&*host.domains, domain, vf).await? else { return Ok(None) };
     let datapath = match &found.source {
+        // A socket does not tell who serves it.
+        Source::VhostUser { .. } if asked == Some(Datapath::OvsDpdk) => Datapath::OvsDpdk,
         Source::VhostUser { .. } => Datapath::Dpdk,
         Source::Vdpa { .. } => Datapath::Kernel,
     };
@@ -179,6 +196,32 @@ async fn bridge(view: &View<'_>, name: &BridgeName, wanted: &BTreeSet<Device>) -
         }
     }
     Ok(Step::Bridge { name: name.clone(), exists: seen.bridge.is_some(), ports })
+}
+
+/// Our DPDK ports on the bridge: of those `wanted`, the ones that are as we would have them and open; and all that are
+/// not wanted, so that a row that is left over shows.
+async fn userspace(
+    host: &Host,
+    view: &View<'_>,
+    bridge: &BridgeName,
+    wanted: &BTreeMap<Device, Use>,
+) -> Result<Step, Error> {
+    let seen = view.bridge(bridge).await?;
+    let mut ports = BTreeMap::new();
+    let is_userspace = seen.bridge.as_ref().is_some_and(|state| state.datapath_type == "netdev");
+    for found in seen.ports().iter().filter(|_| is_userspace) {
+        let Ok(device) = found.key.as_str().parse::<Device>() else { continue };
+        match wanted.get(&device) {
+            None => drop(ports.insert(device, Use::Plain)),
+            Some(purpose) => match Port::of(host, view, &seen, device, *purpose).await {
+                Ok(port) if port.is(found) => drop(ports.insert(device, *purpose)),
+                // A VF that is not there has no port that could be right.
+                Ok(_) | Err(Error::Missing(_)) => {}
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    Ok(Step::Userspace { bridge: bridge.clone(), exists: seen.bridge.is_some(), ports })
 }
 
 /// Those of `devices` on which tc rules can stand.

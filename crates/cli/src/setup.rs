@@ -258,6 +258,21 @@ pub(crate) async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Bef
                 };
                 in_force.retain(|device| !ours(device.key()));
             }
+            Step::Setting { bridge, key, value } => {
+                let seen = view.bridge(bridge).await?;
+                let ours = if key == "hw-offload" {
+                    seen.hw_offload_before.as_ref()
+                } else {
+                    seen.config_before.get(key.as_str())
+                };
+                if let Some(before) = ours {
+                    *value = before.over(None).map(str::to_owned);
+                }
+            }
+            Step::Userspace { bridge, exists, ports } => {
+                *exists = *exists && !view.bridge(bridge).await?.is_ours();
+                ports.clear();
+            }
             Step::Vlan { vlan, .. } => *vlan = None,
             Step::Kernel { device, .. } => *device = None,
             Step::Dpdk { process, .. } => *process = None,

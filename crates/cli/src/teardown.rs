@@ -70,8 +70,18 @@ pub async fn add_left_over(host: &Host, receipt: &mut Receipt) -> Result<bool, E
         .collect();
     if seen.hw_offload_before.is_some() {
         let (ports, in_force) = (BTreeSet::new(), BTreeSet::new());
-        stages.push(vec![Step::HwOffload { bridge: usual, value: seen.hw_offload.clone(), ports, in_force }]);
+        stages.push(vec![Step::HwOffload {
+            bridge: usual.clone(),
+            value: seen.hw_offload.clone(),
+            ports,
+            in_force,
+        }]);
     }
+    let settings = seen.config_before.keys().map(|key| {
+        let value = seen.other_config.get(key).cloned();
+        Step::Setting { bridge: usual.clone(), key: key.clone(), value }
+    });
+    stages.extend([settings.collect::<Vec<_>>()].into_iter().filter(|stage| !stage.is_empty()));
     let befores = befores(host, &view, &stages).await?;
     receipt.remember(without_us(&view, &befores).await?);
     let found = !stages.is_empty();

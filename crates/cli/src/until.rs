@@ -51,6 +51,8 @@ impl Until {
             | Step::Bridge { .. }
             | Step::HwOffload { .. }
             | Step::Vlan { .. }
+            | Step::Setting { .. }
+            | Step::Userspace { .. }
             | Step::Kernel { .. }
             | Step::Dpdk { .. } => Self::Datapath,
             Step::Wired { .. } => Self::Domains,

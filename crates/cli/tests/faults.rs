@@ -68,6 +68,18 @@ async fn every_operation_of_the_reference_setup_may_fail() {
 }
 
 #[tokio::test]
+async fn every_operation_may_fail_with_a_bridge_of_the_userspace_datapath() {
+    let file = "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 2\n[[nic.vf]]\nindex = 0\ndatapath = \"ovs-dpdk\"\nvm = \"cx6.1\"\n";
+    every_operation_fails(file, |bench| {
+        bench
+            .host
+            .vswitch
+            .edit(|state| drop(state.other_config.insert("dpdk-extra".into(), "--no-huge".into())));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_operation_may_fail_with_vfs_and_offload_there_before() {
     every_operation_fails(reference(), |bench| {
         bench.with_bound_vfs(2);

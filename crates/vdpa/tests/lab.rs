@@ -213,3 +213,32 @@ async fn a_guest_outlives_a_crash_of_its_datapath_in_client_mode() {
     drop(qemu);
     host.stop(spec.vf).await.unwrap();
 }
+
+/// The unit is as it is documented, on the systemd that runs; and an administrator's drop-in for all of them counts.
+#[tokio::test]
+async fn a_unit_has_few_rights_and_an_administrator_may_change_it() {
+    let drop_in = Path::new("/run/systemd/system/vdpa-dpdk-.service.d");
+    fs::create_dir_all(drop_in).unwrap();
+    fs::write(drop_in.join("more.conf"), "[Service]\nOOMScoreAdjust=-100\n").unwrap();
+    run("systemctl", &["daemon-reload"]);
+    let host = host(None);
+    let spec = Spec { cores: vec![0], ..spec(0).await };
+    let instance = host.start(&spec).await.unwrap();
+    let unit = unit_name(spec.vf);
+    let property = |name: &str| run("systemctl", &["show", "--value", &format!("--property={name}"), &unit]);
+    assert_eq!(property("OOMScoreAdjust"), "-100");
+    assert_eq!(property("ProtectSystem"), "strict");
+    assert_eq!((property("LimitCORE").as_str(), property("NoNewPrivileges").as_str()), ("0", "yes"));
+    assert_eq!(property("CPUAffinity"), "0");
+    // And the kernel agrees: no CAP_SYS_ADMIN (21), a seccomp filter, nothing written outside.
+    let status = fs::read_to_string(format!("/proc/{}/status", instance.pid().unwrap())).unwrap();
+    let value =
+        |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    let bounding = u64::from_str_radix(&value("CapBnd:"), 16).unwrap();
+    assert_eq!(bounding & (1 << 21), 0, "{bounding:#x}");
+    assert_eq!(bounding.count_ones(), 6, "{bounding:#x}");
+    assert_eq!(value("Seccomp:"), "2");
+    host.stop(spec.vf).await.unwrap();
+    fs::remove_dir_all(drop_in).unwrap();
+    run("systemctl", &["daemon-reload"]);
+}

@@ -7,6 +7,7 @@ mod bond;
 pub mod boot;
 mod dpdk;
 mod firmware;
+mod ovs_dpdk;
 mod parse;
 mod place;
 mod raw;
@@ -23,6 +24,7 @@ use vdpa_hw::{BondMode, MacAddress, NetdevName, PciAddress, VfIndex};
 use vdpa_ovs::{BridgeName, VlanId};
 use vdpa_vm::DomainName;
 
+pub use ovs_dpdk::OvsDpdk;
 pub use parse::{parse, read};
 pub use place::{ConfigError, Place};
 
@@ -43,6 +45,8 @@ pub struct HostFile {
     pub bonds: Vec<BondSpec>,
     /// How dpdk-vdpa processes are run.
     pub dpdk: Dpdk,
+    /// How DPDK is run in Open vSwitch.
+    pub ovs_dpdk: OvsDpdk,
     /// Where the domains are.
     pub libvirt: Libvirt,
     /// What it is booted with.
@@ -172,6 +176,9 @@ pub enum Datapath {
     Dpdk,
     /// The kernel, behind `/dev/vhost-vdpa-N`.
     Kernel,
+    /// Open vSwitch's userspace datapath, behind a vhost-user socket.
+    #[serde(rename = "ovs-dpdk")]
+    OvsDpdk,
     /// Nobody: a plain VF with a network device on the host.
     #[default]
     None,
@@ -235,6 +242,7 @@ impl HostFile {
             }],
             bonds: Vec::new(),
             dpdk: Dpdk::default(),
+            ovs_dpdk: OvsDpdk::default(),
             libvirt: Libvirt::default(),
             boot: boot::Boot::default(),
         }
@@ -246,7 +254,8 @@ impl Default for HostFile {
     fn default() -> Self {
         let (dpdk, libvirt) = (Dpdk::default(), Libvirt::default());
         let (bridge, boot) = (default_bridge(), boot::Boot::default());
-        Self { bridge, nics: Vec::new(), bonds: Vec::new(), dpdk, libvirt, boot }
+        let ovs_dpdk = OvsDpdk::default();
+        Self { bridge, nics: Vec::new(), bonds: Vec::new(), dpdk, ovs_dpdk, libvirt, boot }
     }
 }
 

@@ -84,7 +84,9 @@ impl Reader<'_> {
         let dpdk = Dpdk::read(raw.dpdk);
         let (bridge, boot) = (self.bridge(raw.bridge)?, self.boot(raw.boot)?);
         let bonds = self.bonds(raw.bond, &nics, &bridge)?;
-        Ok(HostFile { bridge, nics, bonds, dpdk, libvirt, boot })
+        self.one_datapath(&nics, &bonds)?;
+        let ovs_dpdk = self.ovs_dpdk(raw.ovs_dpdk)?;
+        Ok(HostFile { bridge, nics, bonds, dpdk, ovs_dpdk, libvirt, boot })
     }
 
     fn bridge(&self, raw: RawBridge) -> Result<BridgeName, ConfigError> {

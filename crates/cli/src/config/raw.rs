@@ -12,6 +12,7 @@ use vdpa_ovs::VlanId;
 use super::Datapath;
 use super::boot::RawBoot;
 use super::firmware::RawFirmware;
+use super::ovs_dpdk::RawOvsDpdk;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +25,8 @@ pub(super) struct RawHost {
     pub(super) bond: Vec<RawBond>,
     #[serde(default)]
     pub(super) dpdk: RawDpdk,
+    #[serde(default)]
+    pub(super) ovs_dpdk: RawOvsDpdk,
     #[serde(default)]
     pub(super) libvirt: RawLibvirt,
     #[serde(default)]

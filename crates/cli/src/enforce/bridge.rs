@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use vdpa_eswitch::patience;
 use vdpa_ovs::{Change, PortKey, PortName, Setting};
 
+use super::userspace;
 use crate::error::Error;
 use crate::host::Host;
 use crate::observe::with_ingress;
@@ -14,7 +15,14 @@ use crate::view::View;
 
 /// Whether a statement is about Open vSwitch.
 pub(super) fn concerns(step: &Step) -> bool {
-    matches!(step, Step::Bridge { .. } | Step::HwOffload { .. } | Step::Vlan { .. })
+    matches!(
+        step,
+        Step::Bridge { .. }
+            | Step::HwOffload { .. }
+            | Step::Vlan { .. }
+            | Step::Setting { .. }
+            | Step::Userspace { .. }
+    )
 }
 
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
@@ -28,7 +36,9 @@ pub(super) async fn enforce(
     let Some(bridge) = steps.iter().find_map(|step| match step {
         Step::Bridge { name, .. }
         | Step::HwOffload { bridge: name, .. }
-        | Step::Vlan { bridge: name, .. } => Some(name),
+        | Step::Vlan { bridge: name, .. }
+        | Step::Setting { bridge: name, .. }
+        | Step::Userspace { bridge: name, .. } => Some(name),
         _ => None,
     }) else {
         return Ok(());
@@ -47,11 +57,18 @@ pub(super) async fn enforce(
                     None => change.hw_offload_unset(),
                 }
             }
+            Step::Setting { key, value, .. } => userspace::set(change, key, value.as_deref()),
+            Step::Userspace { exists: false, .. } => change.absent(),
+            Step::Userspace { ports, .. } => userspace::ports(host, view, change, ports, report).await?,
             Step::Vlan { vf, vlan, .. } => change.vlan(Device::Representor(*vf).key(), *vlan),
             _ => change,
         };
     }
+    let before = view.bridge(bridge).await?;
+    userspace::make_room(host, &change).await?;
     host.vswitch.apply(&change).await?;
+    userspace::take_up(host, &before, &change, report).await?;
+    userspace::clear_away(host, &before, &change).await?;
     let view = View::new(host);
     for left in with_ingress(&view, &others).await? {
         // What ovs-vswitchd leaves on a device that was a port of it.

@@ -58,13 +58,14 @@ pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface
             };
             Source::VhostUser { socket: host.dpdk.socket(vf), role }
         }
+        Datapath::OvsDpdk => Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Server },
         Datapath::Kernel => {
             let name = DeviceName::of_vf(vf);
             Source::Vdpa { device: host.kernel.char_device(&name, NETDEV_LIMIT).await? }
         }
         Datapath::None => return Err(Error::Missing(format!("a datapath of {vf}"))),
     };
-    let ring = (wiring.datapath == Datapath::Dpdk).then_some(RING);
+    let ring = (wiring.datapath != Datapath::Kernel).then_some(RING);
     Ok(Interface {
         queues: wiring.queues,
         rx_ring: ring,

@@ -18,6 +18,7 @@ mod bond;
 mod bridge;
 mod card;
 mod datapath;
+mod userspace;
 mod vf;
 
 pub use datapath::interface;
@@ -150,7 +151,12 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
             };
             vdpa_vm::enforce(&*host.domains, domain, *vf, interface.as_ref()).await?;
         }
-        Step::Bridge { .. } | Step::HwOffload { .. } | Step::Vlan { .. } | Step::Firmware { .. } => {
+        Step::Bridge { .. }
+        | Step::HwOffload { .. }
+        | Step::Vlan { .. }
+        | Step::Setting { .. }
+        | Step::Userspace { .. }
+        | Step::Firmware { .. } => {
             unreachable!("statements about Open vSwitch, and about a card's firmware, are enforced together")
         }
     }

@@ -59,6 +59,7 @@ impl Saved {
     fn host_105() -> Self {
         let mut vswitch = Snapshot::default();
         vswitch.versions.ovs = Some("2.14.1".to_owned());
+        vswitch.versions.dpdk = Some("DPDK 20.11.1".to_owned());
         let domains = MockDomains::default();
         domains
             .add(MockDomains::CX6_1)

@@ -23,6 +23,10 @@ pub(super) fn add(
     stages[SWITCH].push(Step::Bridge { name: bridge.clone(), exists: true, ports: ports.clone() });
     let (value, in_force) = (Some("true".to_owned()), ports.clone());
     stages[SWITCH].push(Step::HwOffload { bridge: bridge.clone(), value, ports, in_force });
+}
+
+/// The VLANs of VFs.
+pub(super) fn add_vlans(stages: &mut Stages, bridge: &vdpa_ovs::BridgeName, nics: &[ResolvedNic]) {
     for (nic, spec) in nics.iter().flat_map(|nic| nic.vfs.iter().map(move |spec| (nic, spec))) {
         let vlan = |vlan| Step::Vlan { bridge: bridge.clone(), vf: nic.vf(spec), vlan: Some(vlan) };
         stages[SWITCH].extend(spec.vlan.map(vlan));

@@ -9,6 +9,8 @@ pub(super) fn add(stages: &mut Stages, nic: &ResolvedNic, spec: &VfSpec, file: &
     let (vf, mac) = (nic.vf(spec), nic.macs[&spec.index]);
     match spec.datapath {
         Datapath::None => stages[DATAPATHS].push(Step::Up { device: Device::Vf(vf), up: true }),
+        // Its port of the bridge serves it.
+        Datapath::OvsDpdk => {}
         Datapath::Kernel => {
             let device = KernelDevice { mac: Some(mac), queues: spec.queues, served: true };
             stages[DATAPATHS].push(Step::Kernel { vf, device: Some(device) });

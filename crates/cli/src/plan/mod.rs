@@ -45,6 +45,7 @@ mod bridge;
 mod datapath;
 mod mac;
 mod nic;
+mod userspace;
 
 /// A statement that is wanted, and how it reads now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -90,6 +91,8 @@ pub struct Resolved {
     pub waiting: BTreeSet<PciAddress>,
     nics: Vec<ResolvedNic>,
     bonds: Vec<ResolvedBond>,
+    /// What DPDK in Open vSwitch is told of its devices, where the bridge is one of the userspace datapath.
+    extra: Option<String>,
     file: HostFile,
 }
 
@@ -150,7 +153,8 @@ pub async fn resolve(host: &Host, view: &View<'_>, file: &HostFile) -> Result<Re
         bonds.push(bond::resolve(host, view, bond, &mut nics).await?);
     }
     let firmware = wanted.statements(view).await?;
-    Ok(Resolved { firmware, waiting, nics, bonds, file: file.clone() })
+    let extra = if file.is_userspace() { Some(userspace::extra(view, file, &nics).await?) } else { None };
+    Ok(Resolved { firmware, waiting, nics, bonds, extra, file: file.clone() })
 }
 
 impl Resolved {
@@ -171,7 +175,11 @@ impl Resolved {
         for bond in &self.bonds {
             bond.add(&mut stages);
         }
-        bridge::add(&mut stages, &self.file.bridge, &self.nics, &self.bonds);
+        match &self.extra {
+            Some(extra) => userspace::add(&mut stages, &self.file, &self.nics, extra),
+            None => bridge::add(&mut stages, &self.file.bridge, &self.nics, &self.bonds),
+        }
+        bridge::add_vlans(&mut stages, &self.file.bridge, &self.nics);
         std::iter::once(self.firmware.clone()).chain(stages).filter(|stage| !stage.is_empty()).collect()
     }
 

@@ -72,6 +72,7 @@ impl fmt::Display for Wiring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let datapath = match self.datapath {
             Datapath::Dpdk => "vhost-user",
+            Datapath::OvsDpdk => "vhost-user of Open vSwitch",
             Datapath::Kernel => "vhost-vdpa",
             Datapath::None => "no datapath",
         };

@@ -6,7 +6,7 @@
 //! statement would have to read to be true now, [`enforce`](crate::enforce) makes it true, and
 //! `Display` says it in one line. There is no fourth: undoing is enforcing what was observed before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use vdpa_ovs::{BridgeName, VlanId};
 use vdpa_vm::DomainName;
 
 use crate::naming::representor;
+use crate::userspace::Use;
 
 mod bond;
 mod datapath;
@@ -156,6 +157,24 @@ pub enum Step {
         /// Those on which ovs-vswitchd acts by it: they have an ingress qdisc, where tc rules can stand.
         in_force: BTreeSet<Device>,
     },
+    /// A key of the `other_config` of Open vSwitch.
+    Setting {
+        /// The bridge from which it is looked at.
+        bridge: BridgeName,
+        /// The key.
+        key: String,
+        /// What it reads, to the letter.
+        value: Option<String>,
+    },
+    /// A bridge of the userspace datapath, and which of the eswitch's ports are DPDK ports of ours on it.
+    Userspace {
+        /// The bridge.
+        bridge: BridgeName,
+        /// Whether it exists.
+        exists: bool,
+        /// Our ports on it, those that are as we would have them and that ovs-vswitchd has open.
+        ports: BTreeMap<Device, Use>,
+    },
     /// The VLAN that a VF's port of the bridge is an access port of.
     Vlan {
         /// The bridge.
@@ -268,6 +287,8 @@ impl Step {
             Self::Up { device, .. } => format!("link of {device}"),
             Self::Bridge { name, .. } => format!("bridge {name}"),
             Self::HwOffload { .. } => "hw-offload of Open vSwitch".to_owned(),
+            Self::Setting { key, .. } => format!("{key} of Open vSwitch"),
+            Self::Userspace { bridge, .. } => format!("userspace bridge {bridge}"),
             Self::Driver { vf, .. } => format!("driver of {vf}"),
             Self::Kernel { vf, .. } => format!("kernel vDPA device of {vf}"),
             Self::Dpdk { vf, .. } => format!("dpdk-vdpa process of {vf}"),
@@ -315,6 +336,10 @@ impl Step {
                     _ => format!("{value}, in force on {}", listed(in_force)),
                 }
             }
+            Self::Setting { value, .. } => or_none(value.clone()),
+            Self::Userspace { exists: false, .. } => "absent".to_owned(),
+            Self::Userspace { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
+            Self::Userspace { ports, .. } => format!("with {}", listed(&ports.keys().copied().collect())),
             Self::Driver { driver, .. } => or_none(driver.as_ref().map(ToString::to_string)),
             Self::Kernel { device, .. } => or_none(device.as_ref().map(|device| {
                 let served = if device.served { "served by vhost_vdpa" } else { "not served" };

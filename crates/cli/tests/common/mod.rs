@@ -163,6 +163,9 @@ pub(crate) fn snapshot(host: &SimulatedHost) -> String {
     (vswitch.next_cfg, vswitch.cur_cfg) = (0, 0);
     // Once on, offload stays in force until ovs-vswitchd is restarted; nobody restarts it for that.
     vswitch.hw_offload_in_force = false;
+    // So does DPDK.
+    vswitch.versions.dpdk_initialized = false;
+    vswitch.versions.interface_types.clear();
     for port in vswitch.bridges.values_mut().flat_map(|bridge| bridge.ports.values_mut()) {
         port.ofport = None;
         port.error = None;

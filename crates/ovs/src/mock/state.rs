@@ -78,6 +78,10 @@ impl Snapshot {
             self.versions.dpdk_initialized = true;
             let types = ["dpdk", "dpdkvhostuser", "dpdkvhostuserclient"];
             self.versions.interface_types.extend(types.map(str::to_owned));
+            // By the vendor's documentation ("VirtIO acceleration through hardware vDPA"); not seen running.
+            if self.versions.dpdk.as_deref().is_some_and(|dpdk| dpdk.starts_with("MLNX")) {
+                self.versions.interface_types.insert("dpdkvdpa".to_owned());
+            }
         }
     }
 

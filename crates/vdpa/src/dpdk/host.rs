@@ -187,6 +187,15 @@ impl DpdkVdpa for DpdkHost {
         version::of(program).await
     }
 
+    async fn lend_directory(&self, vf: Vf) -> Result<()> {
+        self.home(vf).make(self.settings.group)
+    }
+
+    async fn return_directory(&self, vf: Vf) -> Result<()> {
+        let home = self.home(vf);
+        if home.spec()?.is_some() { Ok(()) } else { home.remove() }
+    }
+
     fn socket(&self, vf: Vf) -> PathBuf {
         self.home(vf).socket()
     }

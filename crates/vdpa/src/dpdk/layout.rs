@@ -117,10 +117,16 @@ impl Home {
     }
 
     /// Makes the directory for `spec`. `group` may use the socket.
+    pub(super) fn create(&self, spec: &Spec, group: Option<u32>) -> Result<()> {
+        self.make(group)?;
+        write_json(&self.spec_path(), spec)
+    }
+
+    /// Makes the directory, and in it that of the socket, which `group` may use.
     ///
     /// Modes are set and not left to the umask. A member of QEMU's group needs to write in `vhost/`
     /// where QEMU makes the socket (client mode), and the set-group-id bit gives the socket that group.
-    pub(super) fn create(&self, spec: &Spec, group: Option<u32>) -> Result<()> {
+    pub(super) fn make(&self, group: Option<u32>) -> Result<()> {
         self.check_socket_paths()?;
         let vhost = self.path.join("vhost");
         let make = || -> io::Result<()> {
@@ -135,8 +141,7 @@ impl Home {
             // After chown: that clears the set-group-id bit.
             fs::set_permissions(&vhost, Permissions::from_mode(if group.is_some() { 0o2770 } else { 0o700 }))
         };
-        make().map_err(Error::io(format!("make the directory {}", self.path.display())))?;
-        write_json(&self.spec_path(), spec)
+        make().map_err(Error::io(format!("make the directory {}", self.path.display())))
     }
 
     /// Removes the directory and all in it, but a vhost-user socket on which somebody listens: our

@@ -65,6 +65,7 @@ pub(crate) use layout::slug;
 pub use layout::unit_name;
 pub use spec::{Memory, Mode, Spec, find_program};
 pub use supervise::{Limits, supervise};
+pub use version::allow_list;
 
 use crate::error::Result;
 
@@ -97,6 +98,13 @@ pub trait DpdkVdpa: std::fmt::Debug + Send + Sync {
 
     /// The version of DPDK that `program` is built of, `22.11.11`: as it says itself, without touching a device.
     async fn version(&self, program: &Path) -> Result<String>;
+
+    /// Makes the directory of this VF's vhost-user socket for somebody else who serves it, such as a switch: with the
+    /// group that may use it, and without a process.
+    async fn lend_directory(&self, vf: Vf) -> Result<()>;
+
+    /// Removes a directory that was lent; one of a process of ours stays.
+    async fn return_directory(&self, vf: Vf) -> Result<()>;
 
     /// Where this VF's vhost-user socket is, or will be once it is served.
     fn socket(&self, vf: Vf) -> PathBuf;

@@ -33,8 +33,8 @@ pub(super) async fn of(program: &Path) -> Result<String> {
     }
 }
 
-/// The argument by which a program of this version is told the devices to use.
-pub(super) fn allow_list(version: Option<&str>) -> &'static str {
+/// The argument by which a DPDK of this version is told the devices to use; where it is not known, a recent one.
+pub fn allow_list(version: Option<&str>) -> &'static str {
     let number = |part: Option<&str>| part.and_then(|part| part.parse::<u32>().ok());
     let mut parts = version.unwrap_or_default().split('.');
     match (number(parts.next()), number(parts.next())) {

@@ -121,6 +121,15 @@ impl DpdkVdpa for Machine {
         Ok("20.11.3".to_owned())
     }
 
+    // The simulated machine has no directories.
+    async fn lend_directory(&self, _: Vf) -> Result<()> {
+        Ok(())
+    }
+
+    async fn return_directory(&self, _: Vf) -> Result<()> {
+        Ok(())
+    }
+
     fn socket(&self, vf: Vf) -> PathBuf {
         socket(vf)
     }
