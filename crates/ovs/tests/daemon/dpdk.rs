@@ -13,7 +13,7 @@ use vdpa_ovs::{
 use crate::{bridge, present};
 
 /// What somebody has set before us, and what it takes without huge pages. 22.11's EAL aborts without `--legacy-mem`.
-const THEIRS: &str = "--no-huge --legacy-mem -m 1024";
+const THEIRS: &str = "--no-huge --legacy-mem -m 256";
 
 fn interface(kind: &str, options: &[(&str, &str)]) -> Settings {
     let options: Value = options.iter().copied().collect();
@@ -44,7 +44,8 @@ fn wanted(socket: &str) -> Change {
 async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
     let daemons = Daemons::start_with(Netdevs::Dpdk).await;
     daemons.vsctl(&["set", "Open_vSwitch", ".", &format!("other_config:dpdk-extra=\"{THEIRS}\"")]);
-    daemons.vsctl(&["set", "Open_vSwitch", ".", "other_config:pmd-sleep-max=500"]);
+    // A pool of buffers for each port, of the size that it needs: one for all would be as large as memory is.
+    daemons.vsctl(&["set", "Open_vSwitch", ".", "other_config:per-port-memory=true"]);
     let switch = daemons.vswitch();
     let before = switch.observe(&bridge()).await.unwrap();
     assert!(before.versions.dpdk.is_some() && !before.versions.dpdk_initialized, "{:?}", before.versions);
@@ -83,7 +84,7 @@ async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
     let after = switch.observe(&bridge()).await.unwrap();
     assert_eq!((&after.other_config, after.config_before.len()), (&before.other_config, 0));
     assert_eq!(after.bridge, None);
-    assert_eq!(after.other_config["pmd-sleep-max"], "500", "what others set is theirs");
+    assert_eq!(after.other_config["per-port-memory"], "true", "what others set is theirs");
 }
 
 #[tokio::test]
