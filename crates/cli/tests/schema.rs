@@ -70,6 +70,7 @@ fn documents_of_every_command_are_as_promised() {
         (&["setup"], 0),
         (&["status"], 0),
         (&["topology"], 0),
+        (&["stats"], 0),
         (&["verify"], 0),
         (&["firmware", "show"], 0),
         (&["vm", "list"], 0),
