@@ -54,18 +54,18 @@ impl Port {
     ) -> Result<Self, Error> {
         let pf = device.pf();
         let (Device::Representor(vf) | Device::Vf(vf)) = device else {
-            let settings = interface("dpdk", [("dpdk-devargs", pf.to_string())]);
+            let settings = interface("dpdk", &[("dpdk-devargs", pf.to_string())]);
             return Ok(Self { name: name(device)?, settings });
         };
         let devargs = ("dpdk-devargs", format!("{pf},representor=[{}]", vf.index));
         let socket = || host.dpdk.socket(vf).display().to_string();
         let settings = match purpose {
-            Use::Plain => interface("dpdk", [devargs]),
+            Use::Plain => interface("dpdk", &[devargs]),
             Use::Vm(queues) if is_vendors(seen) => {
                 let address = view.vf_address(vf).await?.ok_or_else(|| Error::Missing(vf.to_string()))?;
                 interface(
                     VENDOR,
-                    [
+                    &[
                         devargs,
                         ("vdpa-accelerator-devargs", address.to_string()),
                         ("vdpa-max-queues", queues.to_string()),
@@ -73,7 +73,7 @@ impl Port {
                     ],
                 )
             }
-            Use::Vm(_) => interface("dpdkvhostuserclient", [("vhost-server-path", socket())]),
+            Use::Vm(_) => interface("dpdkvhostuserclient", &[("vhost-server-path", socket())]),
         };
         Ok(Self { name: name(device)?, settings })
     }
@@ -110,7 +110,7 @@ fn told_apart(name: &str) -> String {
     format!("{first}{rest}")
 }
 
-fn interface<const N: usize>(kind: &str, options: [(&str, String); N]) -> Settings {
+fn interface<const N: usize>(kind: &str, options: &[(&str, String); N]) -> Settings {
     let options: Value = options.iter().map(|(key, value)| (*key, value.as_str())).collect();
     Settings { interface: Row::new().with("type", kind).with("options", options), ..Settings::default() }
 }

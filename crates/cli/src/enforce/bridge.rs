@@ -47,7 +47,7 @@ pub(super) async fn enforce(
     let (mut wanted, mut others) = (BTreeSet::new(), BTreeSet::new());
     for step in steps {
         change = match step {
-            Step::Bridge { exists: false, .. } => change.absent(),
+            Step::Bridge { exists: false, .. } | Step::Userspace { exists: false, .. } => change.absent(),
             Step::Bridge { ports, .. } => change.present().exactly(named(host, view, ports).await?),
             Step::HwOffload { value, ports, in_force, .. } => {
                 wanted.clone_from(in_force);
@@ -58,7 +58,6 @@ pub(super) async fn enforce(
                 }
             }
             Step::Setting { key, value, .. } => userspace::set(change, key, value.as_deref()),
-            Step::Userspace { exists: false, .. } => change.absent(),
             Step::Userspace { ports, .. } => userspace::ports(host, view, change, ports, report).await?,
             Step::Vlan { vf, vlan, .. } => change.vlan(Device::Representor(*vf).key(), *vlan),
             _ => change,

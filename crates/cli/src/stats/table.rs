@@ -1,5 +1,7 @@
 //! Counters for people: a line each.
 
+use std::fmt::Write as _;
+
 use super::{Counter, Look, Source, VfStats};
 
 const HEADS: [&str; 5] = ["VF", "SOURCE", "COUNTER", "VALUE", "PER SECOND"];
@@ -36,7 +38,7 @@ pub fn lines(look: &Look, all: bool) -> Vec<String> {
             widths[0], widths[1], widths[2], widths[3]
         );
         if rated {
-            line.push_str(&format!("  {rate:>0$}", widths[4]));
+            let _ = write!(line, "  {rate:>0$}", widths[4]);
         }
         line.trim_end().to_owned()
     };

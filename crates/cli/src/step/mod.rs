@@ -325,7 +325,7 @@ impl Step {
                 format!("{mac}{}{}", asked("trust", trust), asked("spoofchk", spoofchk))
             }
             Self::Up { up, .. } => if *up { "up" } else { "down" }.to_owned(),
-            Self::Bridge { exists: false, .. } => "absent".to_owned(),
+            Self::Bridge { exists: false, .. } | Self::Userspace { exists: false, .. } => "absent".to_owned(),
             Self::Bridge { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
             Self::Bridge { ports, .. } => format!("with {}", listed(ports)),
             Self::HwOffload { value, ports, in_force, .. } => {
@@ -337,7 +337,6 @@ impl Step {
                 }
             }
             Self::Setting { value, .. } => or_none(value.clone()),
-            Self::Userspace { exists: false, .. } => "absent".to_owned(),
             Self::Userspace { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
             Self::Userspace { ports, .. } => format!("with {}", listed(&ports.keys().copied().collect())),
             Self::Driver { driver, .. } => or_none(driver.as_ref().map(ToString::to_string)),
