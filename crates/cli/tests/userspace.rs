@@ -22,19 +22,16 @@ socket_mem = "1024,0"
 pmd_cpu_mask = "0x30"
 "#;
 
-/// Type and options of each port of ours.
-fn ports(bench: &Bench) -> Vec<(String, String, Vec<(String, String)>)> {
+/// Each port of ours with its type and options.
+fn ports(bench: &Bench) -> Vec<String> {
     let bridge = bench.host.vswitch.snapshot().bridges["ovs-sriov"].clone();
     let port = |(name, port): (&String, &vdpa_ovs::mock::MockPort)| {
         let interface = &port.settings.interface;
-        let options = interface.text_map("options").unwrap().into_iter().collect();
-        (name.clone(), interface.text("type").unwrap(), options)
+        let options = interface.text_map("options").unwrap();
+        let options: Vec<String> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{name} {} {}", interface.text("type").unwrap(), options.join(" "))
     };
     bridge.ports.iter().map(port).collect()
-}
-
-fn texts(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 #[tokio::test]
@@ -59,16 +56,13 @@ async fn a_bridge_of_dpdk_ports_comes_and_goes_and_leaves_what_others_set() {
     let state = bench.host.vswitch.snapshot();
     assert_eq!(state.bridges["ovs-sriov"].datapath_type, "netdev");
     assert_eq!(state.other_config["max-idle"], "30000");
-    let socket = |vf| format!("/run/vdpa/0000-43-00.0-vf{vf}/vhost/net.sock");
-    assert_eq!(
-        ports(&bench),
-        [
-            ("d67s0f0".into(), "dpdk".into(), texts(&[("dpdk-devargs", "0000:43:00.0")])),
-            ("d67s0f0v0".into(), "dpdkvhostuserclient".into(), texts(&[("vhost-server-path", &socket(0))])),
-            ("d67s0f0v1".into(), "dpdkvhostuserclient".into(), texts(&[("vhost-server-path", &socket(1))])),
-            ("d67s0f0v2".into(), "dpdk".into(), texts(&[("dpdk-devargs", "0000:43:00.0,representor=[2]")])),
-        ]
-    );
+    let expected = [
+        "d67s0f0 dpdk dpdk-devargs=0000:43:00.0",
+        "d67s0f0v0 dpdkvhostuserclient vhost-server-path=/run/vdpa/0000-43-00.0-vf0/vhost/net.sock",
+        "d67s0f0v1 dpdkvhostuserclient vhost-server-path=/run/vdpa/0000-43-00.0-vf1/vhost/net.sock",
+        "d67s0f0v2 dpdk dpdk-devargs=0000:43:00.0,representor=[2]",
+    ];
+    assert_eq!(ports(&bench), expected);
     assert!(bench.told.notes().join("\n").contains("no vDPA ports"), "{}", bench.told.notes().join("\n"));
 
     assert!(!bench.setup(FILE).await.unwrap().changed);
@@ -82,15 +76,11 @@ async fn the_vendors_switch_gets_vdpa_ports() {
     let bench = Bench::new();
     bench.host.vswitch.edit(|state| state.versions.dpdk = Some("MLNX_DPDK 20.11.6".into()));
     bench.setup(FILE).await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
-    let (name, kind, options) = ports(&bench).swap_remove(1);
-    assert_eq!((name.as_str(), kind.as_str()), ("d67s0f0v0", "dpdkvdpa"));
-    let expected = [
-        ("dpdk-devargs", "0000:43:00.0,representor=[0]"),
-        ("vdpa-accelerator-devargs", "0000:43:00.2"),
-        ("vdpa-max-queues", "2"),
-        ("vdpa-socket-path", "/run/vdpa/0000-43-00.0-vf0/vhost/net.sock"),
-    ];
-    assert_eq!(options, texts(&expected));
+    assert_eq!(
+        ports(&bench)[1],
+        "d67s0f0v0 dpdkvdpa dpdk-devargs=0000:43:00.0,representor=[0] vdpa-accelerator-devargs=0000:43:00.2 \
+         vdpa-max-queues=2 vdpa-socket-path=/run/vdpa/0000-43-00.0-vf0/vhost/net.sock"
+    );
     assert!(!bench.told.notes().join("\n").contains("no vDPA ports"), "{}", bench.told.notes().join("\n"));
     assert!(!bench.setup(FILE).await.unwrap().changed);
 }
