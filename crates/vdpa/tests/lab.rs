@@ -158,7 +158,8 @@ async fn a_guests_group_may_use_the_socket_and_others_may_not() {
     host.stop(spec.vf).await.unwrap();
 }
 
-/// QEMU with a network card behind `socket`, on which it listens; its firmware tries to boot from it, and so drives it.
+/// QEMU with a network card behind `socket`, on which it listens; its firmware tries to boot from it again and again, and
+/// so drives it.
 struct Qemu(std::process::Child);
 
 impl Qemu {
@@ -168,7 +169,7 @@ impl Qemu {
             .args(["-accel", "tcg", "-machine", "q35,memory-backend=ram", "-m", "64", "-nodefaults"])
             .args(["-object", "memory-backend-memfd,id=ram,size=64M,share=on", "-display", "none"])
             .args(["-chardev", &chardev, "-netdev", "vhost-user,id=net,chardev=net"])
-            .args(["-device", "virtio-net-pci,netdev=net,bootindex=1"])
+            .args(["-device", "virtio-net-pci,netdev=net,bootindex=1", "-boot", "reboot-timeout=100"])
             .spawn()
             .expect("qemu-system-x86_64");
         Self(child)
@@ -186,8 +187,7 @@ impl Drop for Qemu {
     }
 }
 
-/// In client mode QEMU keeps the socket, and the process that systemd brings back finds the guest where it was: driven,
-/// with its queues set up anew and without a reset of its own.
+/// In client mode QEMU keeps the socket and runs on, and the process that systemd brings back serves the same guest.
 #[tokio::test]
 async fn a_guest_outlives_a_crash_of_its_datapath_in_client_mode() {
     let host = host(None);
