@@ -331,6 +331,11 @@ impl Error {
         matches!(self, Self::Boot(vdpa_boot::Error::HalfDone { .. }))
     }
 
+    /// Whether the kernel has not returned from something that it was asked for.
+    pub fn is_overdue(&self) -> bool {
+        matches!(self, Self::Hw(vdpa_hw::Error::AtWork { .. }))
+    }
+
     /// Whether it says that the function at `pf` is not there, or not as one that has a switch.
     pub fn is_absence_of(&self, pf: PciAddress) -> bool {
         match self {

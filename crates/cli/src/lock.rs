@@ -51,6 +51,12 @@ impl Lock {
             Err(errno) => Err(Error::Run { path, source: errno.into() }),
         }
     }
+
+    /// Leaves it taken until this process is gone, which is not before the kernel has returned from what it was asked
+    /// for: whoever comes meanwhile would only be stuck in it too.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Lock {
@@ -75,6 +81,13 @@ mod tests {
         }
         drop(first);
         Lock::take(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_kept_outlives_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        Lock::take(directory.path()).unwrap().keep();
+        assert!(matches!(Lock::take(directory.path()), Err(Error::Locked { .. })));
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
         await_cards(&host, &file).await;
     }
     let leave = Leave { forced: options.force.iter().copied().collect(), firmware: options.firmware, until };
-    let done = setup(&session.run(&host, &lock), &file, &access, &leave).await?;
+    let done = setup(&session.run(&host, &lock), &file, &access, &leave).await;
+    if done.as_ref().is_err_and(|failure| failure.error.is_overdue()) {
+        lock.keep();
+    }
+    let done = done?;
     let word = if !done.waits_for.is_empty() {
         for card in &done.waits_for {
             session.output.note(card);
