@@ -29,25 +29,26 @@ GRUB_DISABLE_RECOVERY=\"true\"
 GRUB_ENABLE_BLSCFG=true
 ";
 
-/// The simulated host whose changes are kept below `root`; what was never changed is as `base` shows it. The N-th
-/// program that it is asked to run fails, if `fail_at` says so.
+/// The simulated host whose files are below `root`, with a kernel that shows `files`. The N-th program that it is asked
+/// to run fails, if `fail_at` says so.
 ///
 /// # Errors
 /// Where `root` cannot be written.
-pub fn host_105(root: &Path, base: Arc<dyn Files>, fail_at: Option<u64>) -> io::Result<Host> {
+pub fn host_105(root: &Path, files: Arc<dyn Files>, fail_at: Option<u64>) -> io::Result<Host> {
     let grub = root.join("etc/default/grub");
     if !grub.exists() {
         std::fs::create_dir_all(root.join("etc/default"))?;
         std::fs::write(grub, GRUB)?;
     }
-    let kernel = Arc::new(Kernel { changed: Rooted::new(root), base });
-    let programs = Arc::new(SimulatedPrograms {
-        tree: Tree::new(root.to_owned()),
-        kernel: kernel.clone(),
-        runs: AtomicU64::new(0),
-        fail_at,
-    });
-    Ok(Host::with(root.to_owned(), Platform::over(kernel), programs))
+    let tree = Tree::new(root.to_owned());
+    let programs = SimulatedPrograms { tree, files: files.clone(), runs: AtomicU64::new(0), fail_at };
+    Ok(Host::with(root.to_owned(), Platform::over(files), Arc::new(programs)))
+}
+
+/// The files of `/proc` and `/sys` as `base` shows them, with what was written to them, which is kept below `root`. Huge
+/// pages come as far as there is memory.
+pub fn kernel(root: &Path, base: Arc<dyn Files>) -> Arc<dyn Files> {
+    Arc::new(Kernel { changed: Rooted::new(root), base })
 }
 
 /// What the reference document shows of host 105 as it stands at the end: two nodes, Rocky Linux 8.4.
@@ -184,7 +185,7 @@ impl Files for Kernel {
 /// The programs: `grub2-mkconfig` and `modprobe`.
 struct SimulatedPrograms {
     tree: Tree,
-    kernel: Arc<Kernel>,
+    files: Arc<dyn Files>,
     runs: AtomicU64,
     fail_at: Option<u64>,
 }
@@ -220,7 +221,7 @@ impl Programs for SimulatedPrograms {
                 self.tree.write(Path::new(path), Some(&line))?;
             }
             ["modprobe", "--", module] => {
-                let modules = Platform::over(self.kernel.clone()).modules()?;
+                let modules = Platform::over(self.files.clone()).modules()?;
                 let known = module.parse().map(|name| modules.state(&name));
                 if known.is_ok_and(|state| state == vdpa_hw::platform::ModuleState::Missing) {
                     let release = modules.release;
@@ -229,7 +230,7 @@ impl Programs for SimulatedPrograms {
                     )));
                 }
                 let path = Path::new("/proc/modules");
-                let now = self.kernel.read(path).unwrap_or_default();
+                let now = self.files.read(path).unwrap_or_default();
                 let now = String::from_utf8_lossy(&now).into_owned();
                 self.tree.write(path, Some(&format!("{module} 16384 0 - Live 0x0\n{now}")))?;
             }

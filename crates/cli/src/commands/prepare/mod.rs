@@ -215,8 +215,8 @@ fn host_file(session: &Session, options: &Prepare, root: &Path) -> Result<Option
 /// A simulated host keeps what is changed of its files beside its machine.
 fn simulated(session: &Session) -> Result<(Host, Platform), Error> {
     let root = session.run_directory().join("root");
-    let base = vdpa_boot::mock::files_of_host_105();
-    let host = vdpa_boot::mock::host_105(&root, base, session.common.fail_at);
+    let files = vdpa_boot::mock::kernel(&root, vdpa_boot::mock::files_of_host_105());
+    let host = vdpa_boot::mock::host_105(&root, files, session.common.fail_at);
     let host = host.map_err(|source| Error::Run { path: root, source })?;
     let platform = host.platform().clone();
     Ok((host, platform))
