@@ -1,6 +1,5 @@
 //! A simulated host: files in a directory, a kernel that gives what memory it has, programs that do what theirs do.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,75 +48,6 @@ pub fn host_105(root: &Path, files: Arc<dyn Files>, fail_at: Option<u64>) -> io:
 /// pages come as far as there is memory.
 pub fn kernel(root: &Path, base: Arc<dyn Files>) -> Arc<dyn Files> {
     Arc::new(Kernel { changed: Rooted::new(root), base })
-}
-
-/// What the reference document shows of host 105 as it stands at the end: two nodes, Rocky Linux 8.4.
-const FILES: &[(&str, &str)] = &[
-    (
-        "/proc/cmdline",
-        "BOOT_IMAGE=(hd0,gpt2)/vmlinuz-4.18.0-305.el8.x86_64 root=/dev/mapper/rl_panlab105-root ro crashkernel=auto \
-         intel_iommu=on iommu=pt default_hugepagesz=1G hugepagesz=1G hugepages=24 rdblacklist=nouveau\n",
-    ),
-    ("/proc/cpuinfo", "processor\t: 0\nvendor_id\t: GenuineIntel\nflags\t\t: fpu pdpe1gb vmx\n"),
-    ("/proc/meminfo", "Hugepagesize:    1048576 kB\n"),
-    (
-        "/proc/modules",
-        "mlx5_ib 380928 0 - Live 0x0\nib_uverbs 159744 1 mlx5_ib, Live 0x0\nkvm_intel 315392 0 - Live 0x0\n",
-    ),
-    ("/proc/sys/kernel/osrelease", "4.18.0-305.el8.x86_64\n"),
-    (
-        "/lib/modules/4.18.0-305.el8.x86_64/modules.dep",
-        "kernel/drivers/vdpa/mlx5/mlx5_vdpa.ko.xz:\nkernel/drivers/vhost/vhost_vdpa.ko.xz:\nkernel/drivers/vfio/pci/vfio-pci.ko.xz:\n",
-    ),
-    ("/sys/kernel/iommu_groups/40/type", "identity\n"),
-    ("/sys/module/kvm_intel/parameters/nested", "Y\n"),
-    (
-        "/sys/devices/system/node/node0/meminfo",
-        "Node 0 MemTotal:       131776552 kB\nNode 0 MemFree:        100776552 kB\n",
-    ),
-    (
-        "/sys/devices/system/node/node1/meminfo",
-        "Node 1 MemTotal:       132000552 kB\nNode 1 MemFree:        100776552 kB\n",
-    ),
-    ("/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages", "12\n"),
-    ("/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages", "12\n"),
-    ("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "12\n"),
-    ("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages", "12\n"),
-    ("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "0\n"),
-    ("/sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", "0\n"),
-    ("/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "0\n"),
-    ("/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "0\n"),
-];
-
-/// The files of `/proc`, `/sys` and `/lib/modules` of the reference document's host 105.
-pub fn files_of_host_105() -> Arc<dyn Files> {
-    Arc::new(Table)
-}
-
-/// Files that are never written to.
-#[derive(Debug)]
-struct Table;
-
-impl Files for Table {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = FILES.iter().find(|(file, _)| Path::new(file) == path);
-        file.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let below =
-            FILES.iter().filter_map(|(file, _)| Path::new(file).strip_prefix(path).ok()?.iter().next());
-        let names: BTreeSet<String> = below.map(|name| name.to_string_lossy().into_owned()).collect();
-        if names.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(names.into_iter().collect()) }
-    }
-
-    fn link(&self, _: &Path) -> io::Result<PathBuf> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn write(&self, _: &Path, _: &str) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
 }
 
 /// The kernel: what was written to it lies in files of its own.

@@ -124,6 +124,11 @@ impl SimulatedHost {
         self.machine.set_fuse(Some(Fuse::new(at, When::Before, Lasting::Once)));
     }
 
+    /// Where its files lie that were changed with what it is booted with.
+    pub fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
     /// Keeps the host as it is now.
     ///
     /// # Errors
@@ -182,7 +187,7 @@ impl SimulatedHost {
     fn host_with(&self, machine: Arc<Machine>) -> Host {
         let in_kernel = DevlinkFirmware::new(machine.clone(), machine.clone());
         Host {
-            files: Arc::new(SimulatedFiles::of(&machine)),
+            files: vdpa_boot::mock::kernel(&self.root(), Arc::new(SimulatedFiles::of(&machine))),
             pci: machine.clone(),
             firmware: Arc::new(Layered::new(Arc::new(in_kernel), machine.clone())),
             links: machine.clone(),

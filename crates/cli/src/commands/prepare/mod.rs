@@ -11,10 +11,11 @@ use vdpa_boot::Host;
 use vdpa_hw::platform::{ModuleName, PageSize, Platform};
 
 use self::show::{Prepared, TakenBack};
-use super::Session;
+use super::{Session, simulation};
 use crate::config::boot::HugePages;
 use crate::config::{self, HostFile};
 use crate::error::Error;
+use crate::host::SimulatedHost;
 use crate::lock::Lock;
 
 const PREPARE_HELP: &str = "\
@@ -169,8 +170,10 @@ impl HostCommand {
 /// Carries out a command.
 pub(super) async fn run(session: &Session, command: &HostCommand) -> super::Result {
     let root = command.root().unwrap_or(Path::new("/"));
-    let (host, platform) =
-        if session.is_simulated() { simulated(session)? } else { (Host::new(root), Platform::new(root)) };
+    let (host, platform) = match simulation(&session.common)? {
+        Some(host) => simulated(session, &host)?,
+        None => (Host::new(root), Platform::new(root)),
+    };
     // Whoever changes the host is alone.
     let lock = || match command.root() {
         Some(root) => Lock::take(&root.join("run/vdpa")),
@@ -213,10 +216,9 @@ fn host_file(session: &Session, options: &Prepare, root: &Path) -> Result<Option
 }
 
 /// A simulated host keeps what is changed of its files beside its machine.
-fn simulated(session: &Session) -> Result<(Host, Platform), Error> {
-    let root = session.run_directory().join("root");
-    let files = vdpa_boot::mock::kernel(&root, vdpa_boot::mock::files_of_host_105());
-    let host = vdpa_boot::mock::host_105(&root, files, session.common.fail_at);
+fn simulated(session: &Session, simulated: &SimulatedHost) -> Result<(Host, Platform), Error> {
+    let root = simulated.root();
+    let host = vdpa_boot::mock::host_105(&root, simulated.host().files, session.common.fail_at);
     let host = host.map_err(|source| Error::Run { path: root, source })?;
     let platform = host.platform().clone();
     Ok((host, platform))
