@@ -1,5 +1,7 @@
 //! A filter: where it stands, and what it does.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use vdpa_hw::IfIndex;
 
@@ -13,6 +15,8 @@ pub enum Place {
     Link(IfIndex, Direction),
     /// In a block that several devices share.
     Block(u32),
+    /// Wherever it was when it was saved.
+    Saved,
 }
 
 /// A tc filter.
@@ -38,8 +42,13 @@ pub struct Filter {
 pub enum Classifier {
     /// A flower rule: what Open vSwitch makes, and what cards take.
     Flower(Box<Flower>),
-    /// Another kind (`matchall`, `bpf`, `u32`), by its name.
-    Other(String),
+    /// Another kind (`matchall`, `bpf`, `u32`).
+    Other {
+        /// Its name.
+        kind: String,
+        /// Its actions, of a saved filter: the kernel's attributes are each kind's own, and are not read.
+        actions: Vec<Action>,
+    },
 }
 
 impl Filter {
@@ -47,18 +56,29 @@ impl Filter {
     pub fn flower(&self) -> Option<&Flower> {
         match &self.classifier {
             Classifier::Flower(flower) => Some(flower),
-            Classifier::Other(_) => None,
+            Classifier::Other { .. } => None,
         }
     }
 
     /// Its actions.
     pub fn actions(&self) -> &[Action] {
-        self.flower().map_or(&[], |flower| &flower.actions)
+        match &self.classifier {
+            Classifier::Flower(flower) => &flower.actions,
+            Classifier::Other { actions, .. } => actions,
+        }
     }
 
-    /// Whether the hardware has it; `None` where it is no flower rule.
+    /// Whether the hardware has it; `None` where it is no flower rule, or of a kernel that does not say (before 4.13).
     pub fn in_hardware(&self) -> Option<bool> {
-        Some(self.flower()?.flags.contains(Flags::IN_HW))
+        let flags = self.flower()?.flags;
+        (flags.contains(Flags::IN_HW) || flags.contains(Flags::NOT_IN_HW))
+            .then(|| flags.contains(Flags::IN_HW))
+    }
+
+    /// How long ago the last packet came; `None` where none has.
+    pub fn used(&self) -> Option<Duration> {
+        let used = self.actions().iter().filter_map(|action| action.used).min();
+        used.filter(|_| self.counters().total().packets > 0)
     }
 
     /// What it counted, as its first action did.

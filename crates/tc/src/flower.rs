@@ -19,8 +19,8 @@ pub struct Flower {
     pub flags: Flags,
     /// How many cards have it: more than one can where their block is shared.
     pub in_hw_count: Option<u32>,
-    /// Types of attributes of the rule that are not known here: keys of a newer kernel, tunnel options.
-    pub unread: Vec<u16>,
+    /// What of the rule is not known here: keys of a newer kernel or tc, tunnel options.
+    pub unread: Vec<Unread>,
     /// What becomes of the packet.
     pub actions: Vec<Action>,
 }
@@ -31,9 +31,37 @@ impl Flower {
         self.matches.iter().find(|found| found.key == key)
     }
 
+    /// What it looks at, as tc(8) writes it: names and values.
+    pub fn words(&self) -> impl Iterator<Item = (String, String)> {
+        let known = self.matches.iter().map(ToString::to_string);
+        known.chain(self.unread.iter().map(ToString::to_string)).map(|words| {
+            let (key, value) = words.split_once(' ').unwrap_or((&words, ""));
+            (key.to_owned(), value.to_owned())
+        })
+    }
+
     /// Whether it looks at conntrack's state, or has a packet pass through conntrack.
     pub fn has_conntrack(&self) -> bool {
         self.key(Key::CtState).is_some() || self.actions.iter().any(Action::is_conntrack)
+    }
+}
+
+/// A part of a rule that is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Unread {
+    /// An attribute, by its type.
+    Attribute(u16),
+    /// A key and its value, as tc(8) has written them.
+    Words(String, String),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attribute(kind) => write!(f, "attribute {kind}"),
+            Self::Words(key, value) => write!(f, "{key} {value}"),
+        }
     }
 }
 
@@ -54,7 +82,7 @@ impl Flags {
     /// Whoever added it wanted to hear why, if the driver refused.
     pub const VERBOSE: Self = Self(1 << 4);
 
-    const NAMES: [(Self, &str); 4] = [
+    pub(crate) const NAMES: [(Self, &str); 4] = [
         (Self::SKIP_HW, "skip_hw"),
         (Self::SKIP_SW, "skip_sw"),
         (Self::IN_HW, "in_hw"),

@@ -19,6 +19,8 @@
 //! # }
 //! ```
 //!
+//! What tc(8) printed on another machine is read into the same type by [`saved`].
+//!
 //! # What is absent
 //!
 //! Nothing is written: the filters of a host belong to whoever put them there, Open vSwitch for the most part. A key,
@@ -33,6 +35,7 @@ mod hook;
 mod kernel;
 mod key;
 mod question;
+pub mod saved;
 mod show;
 mod tc;
 
@@ -45,7 +48,7 @@ pub use action::{Action, ActionKind, Control, Cookie};
 pub use counters::{Counters, HwStats, Split, Stats};
 pub use error::{Error, Result};
 pub use filter::{Classifier, Filter, Place};
-pub use flower::{Flags, Flower};
+pub use flower::{Flags, Flower, Unread};
 pub use hook::{Chain, Direction, Hook, QdiscKind};
 pub use kernel::Kernel;
 pub use key::{Key, Match};

@@ -31,13 +31,13 @@ impl fmt::Display for Shown<'_> {
         let Filter { chain, priority, protocol, handle, classifier, .. } = self.filter;
         let kind = match classifier {
             Classifier::Flower(_) => "flower",
-            Classifier::Other(kind) => kind,
+            Classifier::Other { kind, .. } => kind,
         };
         let protocol = self::protocol(*protocol);
         write!(f, "filter protocol {protocol} pref {priority} {kind} chain {chain} handle 0x{handle:x}")?;
         match classifier {
             Classifier::Flower(rule) => flower(f, rule, self.name),
-            Classifier::Other(_) => Ok(()),
+            Classifier::Other { .. } => Ok(()),
         }
     }
 }
@@ -46,7 +46,7 @@ fn flower(f: &mut fmt::Formatter<'_>, rule: &Flower, name: &dyn Fn(IfIndex) -> S
     rule.class_id.map_or(Ok(()), |class| write!(f, " classid {:x}:{:x}", class >> 16, class & 0xffff))?;
     rule.indev.as_ref().map_or(Ok(()), |indev| write!(f, "\n  indev {indev}"))?;
     rule.matches.iter().try_for_each(|found| write!(f, "\n  {found}"))?;
-    rule.unread.iter().try_for_each(|kind| write!(f, "\n  attribute {kind}"))?;
+    rule.unread.iter().try_for_each(|unread| write!(f, "\n  {unread}"))?;
     write!(f, "\n  {}", rule.flags)?;
     let cards = rule.in_hw_count.filter(|_| rule.flags.contains(Flags::IN_HW));
     cards.map_or(Ok(()), |count| write!(f, " in_hw_count {count}"))?;
@@ -59,7 +59,10 @@ fn flower(f: &mut fmt::Formatter<'_>, rule: &Flower, name: &dyn Fn(IfIndex) -> S
 
 fn action(f: &mut fmt::Formatter<'_>, action: &Action, name: &dyn Fn(IfIndex) -> String) -> fmt::Result {
     action.kind.write(f, name)?;
-    write!(f, " {}", action.control)?;
+    // What tc wrote has it already.
+    if !matches!(action.kind, crate::ActionKind::Saved(_)) {
+        write!(f, " {}", action.control)?;
+    }
     write!(f, "\n\tindex {} ref {} bind {}", action.index, action.references, action.bound)?;
     action.installed.map_or(Ok(()), |ago| write!(f, " installed {} sec", ago.as_secs()))?;
     action.used.map_or(Ok(()), |ago| write!(f, " used {} sec", ago.as_secs()))?;
@@ -81,18 +84,26 @@ fn action(f: &mut fmt::Formatter<'_>, action: &Action, name: &dyn Fn(IfIndex) ->
     action.used_hw_stats.map_or(Ok(()), |how| write!(f, "\n\tused_hw_stats {}", how.name()))
 }
 
-/// An Ethernet type as tc names it (`ll_proto_n2a` in iproute2's `lib/ll_proto.c`).
+/// Ethernet types with names (`ll_proto_n2a` in iproute2's `lib/ll_proto.c`).
+const PROTOCOLS: [(u16, &str); 8] = [
+    (0x0003, "all"),
+    (0x0800, "ip"),
+    (0x0806, "arp"),
+    (0x86dd, "ipv6"),
+    (0x8100, "802.1Q"),
+    (0x88a8, "802.1ad"),
+    (0x8847, "mpls_uc"),
+    (0x88cc, "LLDP"),
+];
+
+/// An Ethernet type as tc names it.
 pub(crate) fn protocol(number: u16) -> String {
-    let name = match number {
-        0x0003 => "all",
-        0x0800 => "ip",
-        0x0806 => "arp",
-        0x86dd => "ipv6",
-        0x8100 => "802.1Q",
-        0x88a8 => "802.1ad",
-        0x8847 => "mpls_uc",
-        0x88cc => "LLDP",
-        other => return format!("[{other}]"),
-    };
-    name.to_owned()
+    let known = PROTOCOLS.iter().find(|(known, _)| *known == number);
+    known.map_or_else(|| format!("[{number}]"), |(_, name)| (*name).to_owned())
+}
+
+/// The Ethernet type that tc names so.
+pub(crate) fn protocol_named(name: &str) -> Option<u16> {
+    let number = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')?.parse().ok());
+    number.or_else(|| PROTOCOLS.iter().find(|(_, known)| *known == name).map(|(number, _)| *number))
 }

@@ -8,7 +8,6 @@ mod json;
 mod live;
 mod reading;
 mod table;
-mod tc;
 
 use std::process::ExitCode;
 
@@ -26,7 +25,8 @@ const HELP: &str = "\
 With --json each flow is an object on a line of its own:
   line       where in the file it begins, from 1
   ufid       its identity; null without -m, and where a tc filter is not Open vSwitch's
-  key        what packets it is for: attributes by name, each with what stands in its parentheses; of tc its keys
+  key        what packets it is for: attributes by name, each with what stands in its parentheses; of tc its keys as its
+             text has them
   actions    what becomes of them, in order
   packets    how many it was for
   bytes      how many they had

@@ -50,6 +50,26 @@ impl From<u32> for Control {
     }
 }
 
+impl Control {
+    /// The last of tc's words for an action that says what comes after it.
+    pub(crate) fn among(words: &str) -> Option<Self> {
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
+        (0..words.len()).rev().find_map(|at| match words[at] {
+            "continue" => Some(Self::Continue),
+            "pass" => Some(Self::Pass),
+            "reclassify" => Some(Self::Reclassify),
+            "drop" => Some(Self::Drop),
+            "pipe" => Some(Self::Pipe),
+            "stolen" => Some(Self::Stolen),
+            "trap" => Some(Self::Trap),
+            "jump" => number(at + 1).map(Self::Jump),
+            "chain" if at > 0 && words[at - 1] == "goto" => number(at + 1).map(Self::GotoChain),
+            _ => None,
+        })
+    }
+}
+
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -77,5 +97,14 @@ mod tests {
         assert_eq!(Control::from(0x1000_0002), Control::Jump(2));
         assert_eq!(Control::from(u32::MAX), Control::Continue);
         assert_eq!(Control::from(2).to_string(), "drop");
+        for (words, control) in [
+            ("mirred (Egress Redirect to device eth2) stolen", Some(Control::Stolen)),
+            ("ct zone 5 nat goto chain 7", Some(Control::GotoChain(7))),
+            ("pedit action pipe keys 2", Some(Control::Pipe)),
+            ("gact action jump 2", Some(Control::Jump(2))),
+            ("sample", None),
+        ] {
+            assert_eq!(Control::among(words), control, "{words}");
+        }
     }
 }

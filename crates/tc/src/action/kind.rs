@@ -66,6 +66,8 @@ pub enum ActionKind {
     },
     /// Another kind, by its name.
     Other(String),
+    /// What tc(8) wrote of an action of a saved filter, what comes after it too.
+    Saved(String),
 }
 
 /// Which way addresses are translated.
@@ -158,14 +160,18 @@ impl ActionKind {
             Self::SkbEdit { .. } => "skbedit",
             Self::Police { .. } => "police",
             Self::Other(name) => name,
+            Self::Saved(words) => words.split(' ').next().unwrap_or_default(),
         }
     }
 
     /// Writes it as tc does, on one line; `name` gives devices theirs.
     pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, name: &dyn Fn(IfIndex) -> String) -> fmt::Result {
+        if let Self::Saved(words) = self {
+            return f.write_str(words);
+        }
         f.write_str(self.name())?;
         match self {
-            Self::Generic | Self::Other(_) => Ok(()),
+            Self::Generic | Self::Other(_) | Self::Saved(_) => Ok(()),
             Self::Mirred { to, mirror, ingress } => {
                 let (way, what) = (
                     if *ingress { "Ingress" } else { "Egress" },
@@ -218,6 +224,13 @@ impl ActionKind {
                 write!(f, " mtu {mtu}b")
             }
         }
+    }
+}
+
+/// As tc writes it, with devices by their numbers.
+impl fmt::Display for ActionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &|index| format!("if{}", index.0))
     }
 }
 

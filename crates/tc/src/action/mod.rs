@@ -63,7 +63,7 @@ impl Action {
 
     /// Whether the packet passes through conntrack.
     pub fn is_conntrack(&self) -> bool {
-        matches!(self.kind, ActionKind::Conntrack { .. })
+        self.kind.name() == "ct"
     }
 }
 
@@ -73,6 +73,13 @@ impl Action {
 pub struct Cookie(pub Vec<u8>);
 
 impl Cookie {
+    /// From its bytes in hexadecimal, as tc writes it.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let bytes =
+            (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok());
+        bytes.collect::<Option<Vec<u8>>>().map(Self).filter(|cookie| (1..=16).contains(&cookie.0.len()))
+    }
+
     /// The UFID of the flow that Open vSwitch made the filter for, as its dumps write it.
     ///
     /// The cookie is the UFID's 16 bytes as they are in memory (`nl_msg_put_act_cookie`, `lib/tc.c`), which are four
@@ -114,10 +121,14 @@ mod tests {
     fn a_cookie_is_the_ufid_word_by_word() {
         let cookie = Cookie((0..16).collect());
         assert_eq!(cookie.to_string(), "000102030405060708090a0b0c0d0e0f");
+        assert_eq!(Cookie::parse(&cookie.to_string()).as_ref(), Some(&cookie));
         let ufid = cookie.ufid().unwrap();
         assert_eq!(ufid, "03020100-0706-0504-0b0a-09080f0e0d0c");
         assert_eq!(Cookie::of_ufid(&ufid), Some(cookie));
         assert_eq!(Cookie(vec![1, 2, 3]).ufid(), None);
         assert_eq!(Cookie::of_ufid("ufid"), None);
+        for odd in ["", "1", "zz", "é1", "2907755a404f11a4453b3e893b0b259500"] {
+            assert_eq!(Cookie::parse(odd), None, "{odd}");
+        }
     }
 }

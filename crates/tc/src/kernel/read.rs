@@ -6,7 +6,9 @@ use vdpa_hw::IfIndex;
 use vdpa_netlink::{Attributes, Malformed, RouteMessage};
 
 use crate::tc::SlowPath;
-use crate::{Chain, Classifier, Direction, Filter, Flags, Flower, Hook, Match, Place, QdiscKind, action};
+use crate::{
+    Chain, Classifier, Direction, Filter, Flags, Flower, Hook, Match, Place, QdiscKind, Unread, action,
+};
 
 /// The length of `struct tcmsg`.
 pub(super) const HEADER: usize = 20;
@@ -69,7 +71,7 @@ pub(super) fn filter(message: &RouteMessage, direction: Direction) -> Result<Opt
     let kind = attributes.require(TCA_KIND, "TCA_KIND")?.string();
     let classifier = match kind.as_str() {
         "flower" => Classifier::Flower(Box::new(flower(options.nest())?)),
-        _ => Classifier::Other(kind),
+        _ => Classifier::Other { kind, actions: Vec::new() },
     };
     let [high, low] = [info >> 16, info & 0xffff].map(|half| u16::try_from(half).unwrap_or(0));
     Ok(Some(Filter {
@@ -87,7 +89,7 @@ fn flower(options: Attributes<'_>) -> Result<Flower, Malformed> {
     let number = |kind| options.find(kind)?.map(|attribute| attribute.u32()).transpose();
     Ok(Flower {
         matches,
-        unread,
+        unread: unread.into_iter().map(Unread::Attribute).collect(),
         indev: options.find(TCA_FLOWER_INDEV)?.map(|name| name.string()),
         class_id: number(TCA_FLOWER_CLASSID)?,
         flags: Flags(number(TCA_FLOWER_FLAGS)?.unwrap_or(0)),

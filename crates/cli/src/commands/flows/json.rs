@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 
+use serde_json::{Map, Value};
 use vdpa_ovs::flow::{FlowLine, Used};
+use vdpa_tc::saved::Saved;
+use vdpa_tc::{Classifier, Cookie, Filter};
 
 use super::reading::Show;
-use super::tc::Filter;
 
 /// An object a line.
 pub(super) struct Json;
@@ -51,19 +53,22 @@ impl Show for Json {
         out.extend_from_slice(b"}\n");
     }
 
-    fn filter(&mut self, number: u64, filter: &Filter, out: &mut Vec<u8>) {
+    fn filter(&mut self, number: u64, Saved { filter, text }: &Saved, out: &mut Vec<u8>) {
+        let counted = filter.counters().total();
+        let key: Map<String, Value> =
+            key(filter).into_iter().map(|(name, value)| (name, value.into())).collect();
         let object = serde_json::json!({
             "line": number,
-            "ufid": filter.ufid,
-            "key": filter.key,
-            "actions": filter.actions,
-            "packets": filter.packets,
-            "bytes": filter.bytes,
-            "used": filter.used,
+            "ufid": filter.cookie().and_then(Cookie::ufid),
+            "key": key,
+            "actions": actions(filter),
+            "packets": counted.packets,
+            "bytes": counted.bytes,
+            "used": filter.used().map(|ago| ago.as_secs()),
             "flags": null,
             "offloaded": in_hardware(filter),
             "dp": "tc",
-            "text": filter.text,
+            "text": text,
         });
         out.extend_from_slice(object.to_string().as_bytes());
         out.push(b'\n');
@@ -74,7 +79,20 @@ impl Show for Json {
 
 /// Whether a card has a filter.
 pub(super) fn in_hardware(filter: &Filter) -> Option<&'static str> {
-    filter.in_hardware.map(|yes| if yes { "yes" } else { "no" })
+    filter.in_hardware().map(|yes| if yes { "yes" } else { "no" })
+}
+
+/// What a filter looks at, in tc's words; of one that is no flower rule, what it is.
+pub(super) fn key(filter: &Filter) -> Vec<(String, String)> {
+    match &filter.classifier {
+        Classifier::Flower(rule) => rule.words().collect(),
+        Classifier::Other { kind, .. } => vec![("kind".to_owned(), kind.clone())],
+    }
+}
+
+/// What a saved filter does, in tc's words.
+pub(super) fn actions(filter: &Filter) -> Vec<String> {
+    filter.actions().iter().map(|action| action.kind.to_string()).collect()
 }
 
 /// Whether a card forwards; nothing where the dump, made without `-m`, does not say.

@@ -4,9 +4,9 @@ use std::io::{self, Read, Write as _};
 use std::process::ExitCode;
 
 use vdpa_ovs::flow::{Dump, FlowLine};
+use vdpa_tc::saved::{self, Saved};
 
 use super::format::Format;
-use super::tc::{self, Filter};
 use crate::commands::Session;
 use crate::commands::source::Source;
 use crate::report::count;
@@ -19,7 +19,7 @@ pub(super) trait Show {
     /// Adds a flow to what is to be written; `number` is its line's.
     fn flow(&mut self, number: u64, flow: &FlowLine<'_>, out: &mut Vec<u8>);
     /// Adds a tc filter.
-    fn filter(&mut self, number: u64, filter: &Filter, out: &mut Vec<u8>);
+    fn filter(&mut self, number: u64, filter: &Saved, out: &mut Vec<u8>);
     /// Adds what comes behind the last one.
     fn end(&mut self, out: &mut Vec<u8>);
 }
@@ -53,11 +53,11 @@ impl<'a> Reading<'a> {
                 "line"
             }
             Format::TcJson => {
-                self.filters(tc::json::Objects::new(reader))?;
+                self.filters(saved::Json::new(reader))?;
                 "filter"
             }
             Format::TcText => {
-                self.filters(tc::text::Blocks::new(reader))?;
+                self.filters(saved::Text::new(reader))?;
                 "filter"
             }
         };
@@ -87,9 +87,9 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn filters(&mut self, parts: impl Iterator<Item = io::Result<tc::Part>>) -> io::Result<()> {
+    fn filters(&mut self, parts: impl Iterator<Item = io::Result<saved::Entry>>) -> io::Result<()> {
         for part in parts {
-            let tc::Part { number, filter } = part?;
+            let saved::Entry { number, filter } = part?;
             match filter {
                 Ok(Some(filter)) => self.show.filter(number, &filter, &mut self.out),
                 // The heading of a priority.

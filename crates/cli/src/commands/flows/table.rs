@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use anstyle::AnsiColor;
 use vdpa_ovs::flow::{FlowLine, Used};
+use vdpa_tc::saved::Saved;
 
-use super::json::{decimal, in_hardware, offloaded, seconds};
+use super::json::{actions, decimal, in_hardware, key, offloaded, seconds};
 use super::reading::Show;
-use super::tc::{Filter, json::plain};
 use crate::report::count;
 
 /// The columns. Their widths are fixed: what is shown is forgotten before the next flow is read.
@@ -91,19 +91,19 @@ impl Show for Table {
         out.push(b'\n');
     }
 
-    fn filter(&mut self, _: u64, filter: &Filter, out: &mut Vec<u8>) {
-        let milliseconds = |seconds: u64| i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+    fn filter(&mut self, _: u64, Saved { filter, .. }: &Saved, out: &mut Vec<u8>) {
+        let counted = filter.counters().total();
+        let ago = |used: std::time::Duration| Used::Ago(i64::try_from(used.as_millis()).unwrap_or(i64::MAX));
         let row = Row {
             offloaded: in_hardware(filter),
             dp: "tc",
-            packets: filter.packets,
-            bytes: filter.bytes,
-            used: filter.used.map_or(Used::Never, |seconds| Used::Ago(milliseconds(seconds))),
+            packets: counted.packets,
+            bytes: counted.bytes,
+            used: filter.used().map_or(Used::Never, ago),
         };
         self.begin(&row, out);
-        let key: Vec<String> =
-            filter.key.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
-        drop(writeln!(out, "{} → {}", key.join(", "), filter.actions.join(", ")));
+        let key: Vec<String> = key(filter).iter().map(|(name, value)| format!("{name} {value}")).collect();
+        drop(writeln!(out, "{} → {}", key.join(", "), actions(filter).join(", ")));
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {

@@ -1,17 +1,19 @@
 //! `tc -j -s filter show`: an array, taken apart object by object in constant memory.
 
 use std::io::{self, BufRead as _, BufReader, Read};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Filter, Part};
-
-/// The longest filter that is read, in bytes.
-const LONGEST: usize = 1 << 20;
+use super::{Entry, LONGEST, Saved, action, look_at};
+use crate::{
+    Action, Classifier, Control, Cookie, Counters, Filter, Flags, Flower, Place, Stats, show::protocol_named,
+};
 
 /// The filters of one or more arrays.
-pub(in crate::commands::flows) struct Objects<R> {
+#[derive(Debug)]
+pub struct Json<R> {
     reader: BufReader<R>,
     line: u64,
     ended: bool,
@@ -27,9 +29,9 @@ enum Between {
     Odd,
 }
 
-impl<R: Read> Objects<R> {
+impl<R: Read> Json<R> {
     /// Of whatever `reader` gives.
-    pub(in crate::commands::flows) fn new(reader: R) -> Self {
+    pub fn new(reader: R) -> Self {
         Self { reader: BufReader::with_capacity(1 << 16, reader), line: 1, ended: false }
     }
 
@@ -96,10 +98,10 @@ fn between(byte: u8) -> Between {
     }
 }
 
-impl<R: Read> Iterator for Objects<R> {
-    type Item = io::Result<Part>;
+impl<R: Read> Iterator for Json<R> {
+    type Item = io::Result<Entry>;
 
-    fn next(&mut self) -> Option<io::Result<Part>> {
+    fn next(&mut self) -> Option<io::Result<Entry>> {
         if self.ended {
             return None;
         }
@@ -109,10 +111,10 @@ impl<R: Read> Iterator for Objects<R> {
                 Some((number, Between::Begin)) => {
                     let text = self.object()?;
                     let filter = text.map_err(str::to_owned).and_then(filter);
-                    Some(Part { number, filter })
+                    Some(Entry { number, filter })
                 }
                 Some((number, _)) => {
-                    Some(Part { number, filter: Err("this is no array of filters".to_owned()) })
+                    Some(Entry { number, filter: Err("this is no array of filters".to_owned()) })
                 }
             })
         });
@@ -125,17 +127,26 @@ impl<R: Read> Iterator for Objects<R> {
 #[derive(Deserialize)]
 struct Said {
     kind: String,
+    #[serde(default)]
+    protocol: String,
+    #[serde(default)]
+    pref: u16,
+    #[serde(default)]
+    chain: u32,
     options: Option<Options>,
 }
 
 #[derive(Deserialize)]
 struct Options {
     #[serde(default)]
+    handle: Value,
+    #[serde(default)]
+    indev: Option<String>,
+    #[serde(default)]
     keys: Map<String, Value>,
-    #[serde(default)]
-    in_hw: bool,
-    #[serde(default)]
-    not_in_hw: bool,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+    in_hw_count: Option<u32>,
     #[serde(default)]
     actions: Vec<Map<String, Value>>,
 }
@@ -159,39 +170,88 @@ const BESIDE: [&str; 15] = [
     "used_hw_stats",
 ];
 
-fn filter(text: String) -> Result<Option<Filter>, String> {
+fn filter(text: String) -> Result<Option<Saved>, String> {
     let said: Said = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let Some(options) = said.options else { return Ok(None) };
-    let mut filter = Filter { key: options.keys, ..Filter::default() };
-    if said.kind != "flower" {
-        filter.key.insert("kind".to_owned(), said.kind.into());
-    }
-    filter.in_hardware = options.in_hw.then_some(true).or(options.not_in_hw.then_some(false));
-    let mut used = None;
-    for action in &options.actions {
-        let number = |name: &str| action.get(name).and_then(Value::as_u64);
-        let counted = |name: &str| action.get("stats").and_then(|stats| stats[name].as_u64()).unwrap_or(0);
-        filter.count(counted("packets"), counted("bytes"));
-        used = used.into_iter().chain(number("last_used")).min();
-        if let Some(cookie) = action.get("cookie").and_then(Value::as_str) {
-            filter.cookie(cookie);
+    let actions: Vec<Action> = options.actions.iter().map(one_action).collect();
+    let classifier = if said.kind == "flower" {
+        let has = |name: &str, flag: Flags| {
+            if options.rest.get(name) == Some(&Value::Bool(true)) { flag } else { Flags::default() }
+        };
+        let mut rule = Flower {
+            indev: options.indev,
+            flags: Flags::NAMES
+                .iter()
+                .map(|(flag, name)| has(name, *flag))
+                .fold(Flags::default(), |a, b| a | b),
+            in_hw_count: options.in_hw_count,
+            actions,
+            ..Flower::default()
+        };
+        for (name, value) in &options.keys {
+            look_at(&mut rule, name, &written(value));
         }
-        filter.actions.push(told(action));
-    }
-    filter.used = used.filter(|_| filter.packets > 0);
-    filter.text = text;
-    Ok(Some(filter))
+        Classifier::Flower(Box::new(rule))
+    } else {
+        Classifier::Other { kind: said.kind, actions }
+    };
+    let filter = Filter {
+        place: Place::Saved,
+        chain: said.chain,
+        priority: said.pref,
+        protocol: protocol_named(&said.protocol).unwrap_or(0),
+        handle: options.handle.as_u64().and_then(|handle| handle.try_into().ok()).unwrap_or(0),
+        classifier,
+    };
+    Ok(Some(Saved { filter, text }))
+}
+
+fn one_action(said: &Map<String, Value>) -> Action {
+    let control = said.get("control_action").and_then(Value::as_object);
+    let control = control.map(|said| said.values().map(written).collect::<Vec<_>>().join(" "));
+    let control =
+        control.map(|words| words.replace("goto ", "goto chain ")).and_then(|words| Control::among(&words));
+    let number = |name: &str| said.get(name).and_then(Value::as_u64);
+    let small = |name: &str| number(name).and_then(|number| u32::try_from(number).ok());
+    let mut action = action(told(said), control);
+    action.index = small("index").unwrap_or(0);
+    action.references = small("ref").unwrap_or(1);
+    action.bound = small("bind").unwrap_or(1);
+    action.installed = number("installed").map(Duration::from_secs);
+    action.used = number("last_used").map(Duration::from_secs);
+    action.cookie = said.get("cookie").and_then(Value::as_str).and_then(Cookie::parse);
+    action.stats = said.get("stats").map(|stats| {
+        let counted = |packets: &str, bytes: &str| {
+            let number = |name: &str| stats[name].as_u64();
+            Some(Counters { packets: number(packets)?, bytes: number(bytes).unwrap_or(0) })
+        };
+        Stats {
+            total: counted("packets", "bytes").unwrap_or_default(),
+            hardware: counted("hw_packets", "hw_bytes"),
+            ..Stats::default()
+        }
+    });
+    action
 }
 
 /// An action in a line: `mirred mirred_action=redirect direction=egress to_dev=eth2`.
 fn told(action: &Map<String, Value>) -> String {
-    let mut words = vec![plain(action.get("kind").unwrap_or(&Value::Null))];
+    let mut words = vec![written(action.get("kind").unwrap_or(&Value::Null))];
     let own = action.iter().filter(|(name, _)| !BESIDE.contains(&name.as_str()));
-    words.extend(own.map(|(name, value)| format!("{name}={}", plain(value))));
+    words.extend(own.map(|(name, value)| format!("{name}={}", written(value))));
     words.join(" ")
 }
 
-/// A value without quotes around it.
-pub(in crate::commands::flows) fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// A value as the text form has it: no quotes, and flags as `nofrag/firstfrag`.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(flags) if flags.values().all(Value::is_boolean) => {
+            let word = |(name, set): (&String, &Value)| {
+                format!("{}{name}", if set == &Value::Bool(true) { "" } else { "no" })
+            };
+            flags.iter().map(word).collect::<Vec<_>>().join("/")
+        }
+        other => other.to_string(),
+    }
 }
