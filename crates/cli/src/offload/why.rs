@@ -141,6 +141,10 @@ fn leads_to(flow: &Flow, recirculation: u32) -> bool {
 /// `lib/netdev-offload-tc.c`).
 fn unsupported_key(flow: &Flow) -> Option<String> {
     let refuses = |attribute: &&Attribute| match attribute {
+        // A mark of nothing is what packets have.
+        Attribute::SkbMark(value) if value.value == 0 && value.mask.is_none_or(|mask| mask == u32::MAX) => {
+            false
+        }
         Attribute::SkbPriority(value) | Attribute::SkbMark(value) | Attribute::DpHash(value) => {
             !value.is_wildcard()
         }
@@ -177,6 +181,21 @@ fn unsupported_action(action: &Action) -> Option<String> {
         Action::Clone(_) => "send a changed copy of packets",
         Action::DecTtl(_) => "lower the time to live",
         Action::PushEth(_) | Action::PopEth => "change Ethernet headers",
+        // All but the headers of `set_flower_map`, MPLS's and a tunnel's.
+        Action::Set(field)
+            if !matches!(
+                **field,
+                Attribute::Eth(_)
+                    | Attribute::Ipv4(_)
+                    | Attribute::Ipv6(_)
+                    | Attribute::Tcp(_)
+                    | Attribute::Udp(_)
+                    | Attribute::Mpls(_)
+                    | Attribute::Tunnel(_)
+            ) =>
+        {
+            "change what no tc action changes"
+        }
         Action::PushNsh(_) | Action::PopNsh => "change network service headers",
         Action::TunnelPush(_) | Action::TunnelPop(_) => {
             "push or pop tunnel headers of the userspace datapath"

@@ -121,6 +121,7 @@ fn hosts() -> Vec<(&'static str, Survey, Flow)> {
         ("unsupported-key", well.clone(), flow("rep0", marked, "dp:ovs", "rep1")),
         ("unsupported-key", well.clone(), flow("rep0", ",ipv6(label=0x5,frag=no)", "dp:ovs", "rep1")),
         ("unsupported-action", well.clone(), in_datapath("sample(sample=1.5%,actions(drop)),rep1")),
+        ("unsupported-action", well.clone(), in_datapath("set(skb_priority(0x10001)),rep1")),
         (
             "chain-not-in-tc",
             well.clone(),
@@ -129,7 +130,8 @@ fn hosts() -> Vec<(&'static str, Survey, Flow)> {
         ("driver-refused", refused, in_tc("rep0", "rep1")),
         ("driver-refused", with_policy("skip_sw"), in_datapath("rep1")),
         ("ovs-refused", logged, in_datapath("rep1")),
-        ("unknown", well, in_datapath("rep1")),
+        ("unknown", well.clone(), flow("rep0", ",skb_mark(0)", "dp:ovs", "rep1")),
+        ("unknown", well, in_datapath("set(eth(dst=e4:11:22:33:55:62)),rep1")),
     ]
 }
 
