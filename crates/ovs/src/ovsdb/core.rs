@@ -11,7 +11,10 @@
 //! begins with what the server has.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -146,6 +149,51 @@ impl<D: Database> Core<D> {
         Ok(())
     }
 
+    /// Holds the tables against the server's schema, before any later reply is looked at.
+    async fn check(&self, rpc: &Rpc, fits: &Arc<AtomicBool>) -> Result<(), Error> {
+        let (wanted, fits) = (self.wanted.clone(), fits.clone());
+        let then = move |reply: bytes::Bytes| {
+            let checked = DatabaseSchema::read(&reply).and_then(|schema| {
+                wanted.iter().try_for_each(|wanted| {
+                    let columns: Vec<_> =
+                        wanted.columns.iter().map(|(name, shape)| (&**name, *shape)).collect();
+                    schema.check_table(&wanted.table, &columns)
+                })
+            });
+            fits.store(checked.is_ok(), Ordering::Relaxed);
+            Ok(checked)
+        };
+        rpc.call_then("get_schema", &[&self.name], self.limit, then).await?
+    }
+
+    /// Begins a monitor of the newest kind that the server knows, and takes its rows if the schema is known to fit;
+    /// gives whether it did.
+    async fn monitor(self: &Arc<Self>, rpc: &Rpc, fits: &Arc<AtomicBool>) -> Result<bool, Error> {
+        let (conditions, last) = {
+            let asked = self.asked();
+            (asked.conditions.clone(), asked.last.filter(|_| asked.agreed).unwrap_or_default())
+        };
+        let mut method = Method::Since;
+        loop {
+            let requests = Requests { wanted: &self.wanted, conditions: &conditions };
+            let (core, fits) = (self.clone(), fits.clone());
+            let then = move |reply: bytes::Bytes| {
+                let fits = fits.load(Ordering::Relaxed);
+                if fits { core.begin(method, &reply).map(|()| true) } else { Ok(false) }
+            };
+            let result = if method == Method::Since {
+                let params = (&self.name, &self.id, requests, last);
+                rpc.call_then(method.name(), &params, self.limit, then).await
+            } else {
+                rpc.call_then(method.name(), &(&self.name, &self.id, requests), self.limit, then).await
+            };
+            match (result, method.older(&conditions)) {
+                (Err(Error::Rpc { kind: ErrorKind::UnknownMethod, .. }), Some(older)) => method = older,
+                (result, _) => return result,
+            }
+        }
+    }
+
     /// Takes the reply to a monitor: a snapshot, or what is new.
     fn begin(&self, method: Method, reply: &[u8]) -> Result<(), String> {
         let failed = |error: JsonError| format!("a reply to {} cannot be used: {error}", method.name());
@@ -219,6 +267,10 @@ impl<D: Database> Sink for Core<D> {
         if method == "monitor_canceled" {
             return Err(format!("the server took database {} away", self.name));
         }
+        // Of a monitor whose rows were not taken.
+        if *self.freshness.borrow() != Freshness::Live {
+            return Ok(());
+        }
         let mut cursor = Cursor::new(params);
         let applied = monitor::notified(method, &mut cursor).and_then(|last| {
             self.apply(&mut cursor)?;
@@ -239,37 +291,23 @@ impl<D: Database> Sink for Core<D> {
 
 #[async_trait]
 impl<D: Database> Attachment for Core<D> {
+    /// Asks for the schema and for the rows at once: the server makes its snapshot while the schema is read here. It
+    /// answers in this order, and of a schema that does not fit no row is taken.
     async fn attach(self: Arc<Self>, rpc: &Rpc) -> Result<(), Error> {
-        let schema = DatabaseSchema::fetch(rpc, &self.name, self.limit).await?;
-        for wanted in &self.wanted {
-            let columns: Vec<_> = wanted.columns.iter().map(|(name, shape)| (&**name, *shape)).collect();
-            schema.check_table(&wanted.table, &columns)?;
-        }
-        let (conditions, last) = {
-            let asked = self.asked();
-            (asked.conditions.clone(), asked.last.filter(|_| asked.agreed).unwrap_or_default())
-        };
         rpc.subscribe(self.topic(), self.clone());
-        let mut method = Method::Since;
-        loop {
-            let requests = Requests { wanted: &self.wanted, conditions: &conditions };
-            let core = self.clone();
-            let then = move |reply: bytes::Bytes| core.begin(method, &reply);
-            let result = if method == Method::Since {
-                let params = (&self.name, &self.id, requests, last);
-                rpc.call_then(method.name(), &params, self.limit, then).await
-            } else {
-                rpc.call_then(method.name(), &(&self.name, &self.id, requests), self.limit, then).await
-            };
-            match (result, method.older(&conditions)) {
-                (Err(Error::Rpc { kind: ErrorKind::UnknownMethod, .. }), Some(older)) => method = older,
-                (Err(error), _) => {
-                    rpc.unsubscribe(&self.topic());
-                    return Err(error);
-                }
-                (Ok(()), _) => return Ok(()),
-            }
+        let fits = Arc::new(AtomicBool::new(false));
+        let (schema, rows) = tokio::join!(self.check(rpc, &fits), self.monitor(rpc, &fits));
+        if schema.is_ok() && matches!(rows, Ok(true)) {
+            return Ok(());
         }
+        rpc.unsubscribe(&self.topic());
+        if rows.is_ok() {
+            rpc.send("monitor_cancel", &json!([self.id]))?;
+        }
+        schema?;
+        rows?;
+        let text = "the rows came before the schema that was asked for first".to_owned();
+        Err(Error::Protocol { during: "get_schema".to_owned(), text })
     }
 
     fn topic(&self) -> Topic {

@@ -110,8 +110,12 @@ pub enum Shape {
 impl DatabaseSchema {
     /// Asks a server for the schema of one of its databases.
     pub async fn fetch(rpc: &Rpc, database: &str, limit: Duration) -> Result<Self, Error> {
-        let reply = rpc.call("get_schema", &[database], limit).await?;
-        serde_json::from_slice(&reply)
+        Self::read(&rpc.call("get_schema", &[database], limit).await?)
+    }
+
+    /// Reads a reply to `get_schema`.
+    pub(super) fn read(reply: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(reply)
             .map_err(|error| Error::Protocol { during: "get_schema".to_owned(), text: error.to_string() })
     }
 

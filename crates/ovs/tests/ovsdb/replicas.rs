@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use vdpa_ovs::{
-    Error,
+    Error, database,
     ovsdb::{
         Condition, Dynamic, Freshness, Mutation, Mutator, Options, Remote, Row, Transaction, Uuid, Value,
     },
+    row,
 };
 
 use crate::{
@@ -331,4 +332,32 @@ async fn breaking_wire(listener: tokio::net::UnixListener, to: std::path::PathBu
             _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
         }
     }
+}
+
+row! {
+    struct Misread in "Queue" {
+        dscp: String,
+    }
+}
+
+database! {
+    struct Misreading in "Open_vSwitch" {
+        queues: Misread,
+    }
+}
+
+/// Schema and rows are asked for at once. Of what does not fit nothing is taken, and the connection stays as it is.
+#[tokio::test]
+async fn a_table_declared_otherwise_is_refused_and_other_replicas_stay() {
+    let server = Server::start(&[]).await;
+    let client = server.client();
+    let switch = client.replicate::<Switch>().await.unwrap();
+    let connection = client.connection().await.unwrap();
+    write(&client, &queue(6)).await;
+    let error = client.replicate::<Misreading>().await.unwrap_err();
+    assert!(matches!(&error, Error::Schema { text, .. } if text.contains("dscp")), "{error:?}");
+    write(&client, &queue(7)).await;
+    assert_eq!(queues(&switch.read()), [6, 7]);
+    assert!(connection.is_connected());
+    assert!(switch.freshness() == Freshness::Live);
 }
