@@ -15,6 +15,7 @@ mod plan;
 mod view;
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -28,7 +29,7 @@ use self::{
     view::{INTERFACE_COLUMNS, InterfaceRow, View},
 };
 use crate::{
-    Applied, BridgeName, Change, Error, InterfaceFailure, Observation, Vswitch,
+    Applied, BridgeName, Change, Error, InterfaceFailure, Observation, Presence, Vswitch,
     ovsdb::{
         Client, Condition, ErrorKind, Function, Operation, OperationResult, Options, Remote, Transaction,
         Until, Uuid,
@@ -52,6 +53,9 @@ const DATABASE: &str = "Open_vSwitch";
 /// How often a change is planned anew because another writer came between. One of two writers that collide
 /// always gets through, so more than a few mean that somebody writes without pause.
 const ATTEMPTS: u32 = 10;
+
+/// How many interfaces are read one by one; more are read by our tag.
+const SINGLY: usize = 16;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +117,7 @@ impl Ovsdb {
 
     /// The names of every bridge.
     pub async fn bridges(&self) -> Result<Vec<String>, Error> {
-        Ok(self.view().await?.bridges.into_iter().map(|bridge| bridge.name).collect())
+        Ok(self.view(false).await?.bridges.into_iter().map(|bridge| bridge.name).collect())
     }
 
     /// The connection's other uses: replicas, schemas, databases that are not Open vSwitch's.
@@ -121,8 +125,8 @@ impl Ovsdb {
         &self.client
     }
 
-    async fn view(&self) -> Result<View, Error> {
-        View::read(&self.read(&View::transaction(), self.limits.call).await?)
+    async fn view(&self, with_settings: bool) -> Result<View, Error> {
+        View::read(&self.read(&View::transaction(with_settings), self.limits.call).await?)
     }
 
     /// Runs a transaction without effect. Once more on a new connection if the old one turns out to be lost.
@@ -153,7 +157,8 @@ impl Ovsdb {
     /// configuration number to wait for and the interfaces inserted.
     async fn write(&self, change: &Change) -> Result<Written, Error> {
         for attempt in 1..=ATTEMPTS {
-            let view = self.view().await?;
+            // A port that comes takes over what was set for one that goes.
+            let view = self.view(change.presence != Presence::Absent).await?;
             let plan = plan::plan(&view, change)?;
             if plan.txn.operations().is_empty() {
                 let (next_cfg, cur_cfg) = (view.next_cfg, view.cur_cfg);
@@ -188,8 +193,8 @@ impl Ovsdb {
     /// Waits until ovs-vswitchd has taken up a change with which DPDK is to come up, and looks whether it did.
     async fn dpdk_is_up(&self, next_cfg: i64) -> Result<(), Error> {
         let patient = Self { limits: Limits { applied: DPDK, ..self.limits }, ..Self::new(&self.socket) };
-        patient.applied(next_cfg, &[], 0).await?;
-        let view = self.view().await?;
+        patient.applied(next_cfg, &[], &[], 0).await?;
+        let view = self.view(false).await?;
         if view.is_dpdk_up() {
             Ok(())
         } else {
@@ -197,7 +202,8 @@ impl Ovsdb {
         }
     }
 
-    /// Waits until ovs-vswitchd has reached a configuration number, and reads interfaces as they are then.
+    /// Waits until ovs-vswitchd has reached a configuration number, and reads interfaces as they are then; those that
+    /// were there before may lack our tag.
     ///
     /// The wait is the server's own, so that nothing is polled and nothing can be missed; a blocked wait is
     /// answered later and holds back no other call.
@@ -205,6 +211,7 @@ impl Ovsdb {
         &self,
         next_cfg: i64,
         interfaces: &[Uuid],
+        before: &[Uuid],
         ports: usize,
     ) -> Result<Vec<InterfaceRow>, Error> {
         let per_port = self.limits.applied_per_port * u32::try_from(ports).unwrap_or(u32::MAX);
@@ -218,7 +225,12 @@ impl Ovsdb {
             until: Until::Equal,
             rows: vec![],
         });
-        for uuid in interfaces {
+        if interfaces.len() > SINGLY {
+            // All of ours at once: some more rows are sent, and many operations are not.
+            txn.select("Interface", vec![view::tagged()], INTERFACE_COLUMNS);
+        }
+        let singly = if interfaces.len() > SINGLY { before } else { interfaces };
+        for uuid in singly {
             txn.select("Interface", vec![Condition::equal("_uuid", *uuid)], INTERFACE_COLUMNS);
         }
         let span = tracing::debug_span!(
@@ -228,9 +240,13 @@ impl Ovsdb {
             interfaces = interfaces.len()
         );
         match self.read(&txn, limit + self.limits.call).instrument(span).await {
-            Ok(results) => results.iter().flat_map(|result| &result.rows).map(InterfaceRow::read).collect(),
+            Ok(results) => {
+                let mut wanted: HashSet<_> = interfaces.iter().collect();
+                let rows = results.iter().flat_map(|result| &result.rows).map(InterfaceRow::read);
+                rows.filter(|row| row.as_ref().map_or(true, |row| wanted.remove(&row.uuid))).collect()
+            }
             Err(Error::Op { index: 0, kind: ErrorKind::TimedOut, .. }) => {
-                let cur_cfg = self.view().await?.cur_cfg;
+                let cur_cfg = self.view(false).await?.cur_cfg;
                 Err(Error::NotApplied { next_cfg, cur_cfg, waited: limit })
             }
             Err(error) => Err(error),
@@ -259,7 +275,7 @@ struct Written {
 #[async_trait]
 impl Vswitch for Ovsdb {
     async fn observe(&self, bridge: &BridgeName) -> Result<Observation, Error> {
-        Ok(self.view().await?.observation(bridge))
+        Ok(self.view(true).await?.observation(bridge))
     }
 
     async fn apply(&self, change: &Change) -> Result<Applied, Error> {
@@ -275,8 +291,9 @@ impl Vswitch for Ovsdb {
             if changed && change.wants_dpdk() {
                 self.dpdk_is_up(next_cfg).await?;
             }
-            let uuids: Vec<Uuid> = plan.kept.iter().map(|row| row.uuid).chain(inserted).collect();
-            let interfaces = self.applied(next_cfg, &uuids, plan.ports).await?;
+            let kept: Vec<Uuid> = plan.kept.iter().map(|row| row.uuid).collect();
+            let all = [kept.as_slice(), &inserted].concat();
+            let interfaces = self.applied(next_cfg, &all, &kept, plan.ports).await?;
             check(change, &interfaces).map(|()| applied)
         }
         .instrument(span)

@@ -106,8 +106,9 @@ const INTERFACE_STATUS: &[&str] = &[
 ];
 
 impl View {
-    /// The transaction that reads it.
-    pub(super) fn transaction() -> Transaction {
+    /// The transaction that reads it; `with_settings`, what somebody may have set in rows of ours too, which is most of
+    /// what there is to read.
+    pub(super) fn transaction(with_settings: bool) -> Transaction {
         let mut txn = Transaction::new(DATABASE);
         txn.select(
             "Open_vSwitch",
@@ -127,27 +128,26 @@ impl View {
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
         txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids"]);
         txn.select("Interface", vec![], INTERFACE_COLUMNS);
-        // Of rows of ours every column, whichever this version of the schema has.
-        let tagged = || {
-            let tag = [(OWNER_TAG, OWNER)].into_iter().collect::<Value>();
-            vec![Condition::new("external_ids", Function::Includes, tag)]
-        };
-        txn.select("Port", tagged(), &[]);
-        txn.select("Interface", tagged(), &[]);
+        if with_settings {
+            // Every column, whichever this version of the schema has.
+            txn.select("Port", vec![tagged()], &[]);
+            txn.select("Interface", vec![tagged()], &[]);
+        }
         txn
     }
 
     /// Parses what [`View::transaction`] brought.
     pub(super) fn read(results: &[OperationResult]) -> Result<Self, Error> {
-        let [roots, bridges, ports, interfaces, our_ports, our_interfaces] = results else {
-            let text = format!("{} results for 6 selects", results.len());
+        let [roots, bridges, ports, interfaces, settings_of @ ..] = results else {
+            let text = format!("{} results for 4 selects", results.len());
             return Err(Error::Protocol { during: "select".to_owned(), text });
         };
+        let rows_of = |at: usize| settings_of.get(at).map_or(&[][..], |result| &result.rows);
         let Some(root) = roots.rows.first() else { return Err(Error::NotInitialized) };
         let mut interfaces = by_uuid(&interfaces.rows, InterfaceRow::read)?;
         let mut ports = by_uuid(&ports.rows, |row| PortRow::read(row, &mut interfaces))?;
-        let mut port_settings = by_uuid(&our_ports.rows, |row| settings(row, PORT_STATUS))?;
-        let mut interface_settings = by_uuid(&our_interfaces.rows, |row| settings(row, INTERFACE_STATUS))?;
+        let mut port_settings = by_uuid(rows_of(0), |row| settings(row, PORT_STATUS))?;
+        let mut interface_settings = by_uuid(rows_of(1), |row| settings(row, INTERFACE_STATUS))?;
         for port in ports.values_mut() {
             port.settings.port = port_settings.remove(&port.uuid).unwrap_or_default();
             if let [interface] = port.interfaces.as_slice() {
@@ -229,6 +229,11 @@ impl BridgeRow {
 
     pub(super) fn is_ours(&self) -> bool {
         is_tagged(&self.external_ids)
+    }
+
+    /// Every port that has our tag, ours or no longer.
+    pub(super) fn tagged_ports(&self) -> impl Iterator<Item = &PortRow> {
+        self.ports.iter().filter(|port| is_tagged(&port.external_ids))
     }
 
     pub(super) fn our_ports(&self) -> impl Iterator<Item = OurPort<'_>> {
@@ -319,6 +324,12 @@ fn foreign(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         .filter(|(key, _)| *key != owned::HW_OFFLOAD)
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
+}
+
+/// The condition that a row has our tag.
+pub(super) fn tagged() -> Condition {
+    let tag = [(OWNER_TAG, OWNER)].into_iter().collect::<Value>();
+    Condition::new("external_ids", Function::Includes, tag)
 }
 
 fn is_tagged(external_ids: &BTreeMap<String, String>) -> bool {

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use vdpa_ovs::{Change, Error, Vswitch, testing::Daemons};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+};
+use vdpa_ovs::{Change, Error, Ovsdb, Vswitch, testing::Daemons};
 
 use crate::{bridge, ports, present};
 
@@ -135,6 +139,40 @@ async fn a_row_whose_tag_was_taken_off_is_no_longer_ours() {
     daemons.vsctl(&["remove", "Port", "p0", "external_ids", "vdpa-owner"]);
     switch.apply(&Change::to(bridge()).exactly([])).await.unwrap();
     let state = switch.observe(&bridge()).await.unwrap().bridge.unwrap();
+    assert!(state.ports.is_empty() && state.foreign_ports.contains("p0"), "{state:?}");
+}
+
+/// The same between what was read and what is written: the write fails as a whole, and is planned anew.
+#[tokio::test]
+async fn a_tag_taken_off_after_it_was_read_is_seen() {
+    let daemons = Daemons::start().await;
+    daemons.vswitch().apply(&present().exactly(ports(2))).await.unwrap();
+    let socket = daemons.dir().join("between.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let between = async {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = UnixStream::connect(daemons.socket()).await.unwrap();
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_server, mut to_server) = server.split();
+        let up = async {
+            let (mut buffer, mut taken) = (vec![0; 1 << 16], false);
+            while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+                if !taken && String::from_utf8_lossy(&buffer[..length]).contains("\"mutate\"") {
+                    taken = true;
+                    daemons.vsctl(&["remove", "Port", "p0", "external_ids", "vdpa-owner"]);
+                }
+                to_server.write_all(&buffer[..length]).await.unwrap();
+            }
+        };
+        tokio::join!(up, tokio::io::copy(&mut from_server, &mut to_client)).1.ok();
+    };
+    let (switch, change) = (Ovsdb::new(&socket), Change::to(bridge()).exactly([]));
+    let applied = tokio::select! {
+        applied = switch.apply(&change) => applied.unwrap(),
+        () = between => panic!("the connection ended"),
+    };
+    assert_eq!((applied.changed, applied.attempts), (true, 2), "{applied:?}");
+    let state = daemons.vswitch().observe(&bridge()).await.unwrap().bridge.unwrap();
     assert!(state.ports.is_empty() && state.foreign_ports.contains("p0"), "{state:?}");
 }
 
