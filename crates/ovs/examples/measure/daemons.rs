@@ -1,8 +1,28 @@
-//! What the daemons use of the processor.
+//! What the daemons use of the processor, and when they are done.
 
 use std::{path::Path, time::Duration};
 
+use vdpa_ovs::testing::Daemons;
+
 use crate::Failure;
+
+/// Waits until both daemons have done what the last contender left them to do: their control sockets are served by
+/// the loop that does all else.
+pub(crate) async fn settle(daemons: &Daemons) -> Result<(), Failure> {
+    for _ in 0..3 {
+        daemons.ovsdb_control().call("version", &[]).await?;
+        daemons.vswitchd_control().call("version", &[]).await?;
+    }
+    Ok(())
+}
+
+/// The same of ovsdb-server alone.
+pub(crate) async fn settle_server(daemons: &Daemons) -> Result<(), Failure> {
+    for _ in 0..3 {
+        daemons.ovsdb_control().call("version", &[]).await?;
+    }
+    Ok(())
+}
 
 /// The processor time that both daemons of a directory have used so far.
 pub(crate) fn cpu(dir: &Path) -> Result<Duration, Failure> {

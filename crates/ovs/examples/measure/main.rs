@@ -9,6 +9,7 @@
 //! turns on the same daemons, and what is shown are medians of the rounds; ratios within a run are what counts.
 
 mod daemons;
+mod floor;
 mod interface;
 mod ports;
 mod python;

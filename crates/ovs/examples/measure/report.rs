@@ -17,9 +17,19 @@ pub(crate) struct Table {
     unit: &'static str,
     /// Samples of each contender in each column, in the order they were taken.
     samples: BTreeMap<String, BTreeMap<&'static str, Vec<f64>>>,
-    ratios: BTreeMap<String, f64>,
+    ratios: Vec<Held>,
     #[serde(skip)]
     order: (Vec<String>, Vec<&'static str>),
+}
+
+/// How much one median is of another.
+#[derive(Debug, Serialize)]
+struct Held {
+    what: String,
+    ratio: f64,
+    /// What it should be, and whether it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<(String, bool)>,
 }
 
 impl Report {
@@ -34,7 +44,7 @@ impl Table {
     pub(crate) fn new(title: String, unit: &'static str) -> Self {
         println!("\n{title} ({unit}, medians)");
         let order = (Vec::new(), Vec::new());
-        Self { title, unit, samples: BTreeMap::new(), ratios: BTreeMap::new(), order }
+        Self { title, unit, samples: BTreeMap::new(), ratios: Vec::new(), order }
     }
 
     pub(crate) fn sample(&mut self, contender: &str, column: &'static str, value: f64) {
@@ -53,10 +63,38 @@ impl Table {
         Some(values[values.len() / 2])
     }
 
+    pub(crate) fn mean(&self, contender: &str, column: &str) -> Option<f64> {
+        let values = self.samples.get(contender)?.get(column)?;
+        #[allow(clippy::cast_precision_loss, reason = "a few rounds")]
+        let count = values.len() as f64;
+        Some(values.iter().sum::<f64>() / count)
+    }
+
     /// How much one contender's median is of another's.
     pub(crate) fn ratio(&mut self, what: &str, one: Option<f64>, other: Option<f64>) {
+        self.held(what, one, other, |_| None);
+    }
+
+    /// The same, which should be so much or more.
+    pub(crate) fn target_least(&mut self, what: &str, one: Option<f64>, other: Option<f64>, least: f64) {
+        self.held(what, one, other, |ratio| Some((format!("at least {least}"), ratio >= least)));
+    }
+
+    /// The same, which should be so much or less.
+    pub(crate) fn target_most(&mut self, what: &str, one: Option<f64>, other: Option<f64>, most: f64) {
+        self.held(what, one, other, |ratio| Some((format!("at most {most}"), ratio <= most)));
+    }
+
+    fn held(
+        &mut self,
+        what: &str,
+        one: Option<f64>,
+        other: Option<f64>,
+        target: impl FnOnce(f64) -> Option<(String, bool)>,
+    ) {
         if let (Some(one), Some(other)) = (one, other) {
-            self.ratios.insert(what.to_owned(), one / other);
+            let ratio = one / other;
+            self.ratios.push(Held { what: what.to_owned(), ratio, target: target(ratio) });
         }
     }
 
@@ -77,8 +115,12 @@ impl Table {
             }
             println!();
         }
-        for (what, ratio) in &self.ratios {
-            println!("{what:<70} {ratio:>8.3}");
+        for Held { what, ratio, target } in &self.ratios {
+            print!("{what:<70} {ratio:>8.3}");
+            match target {
+                Some((target, met)) => println!("  {target}: {}", if *met { "met" } else { "NOT MET" }),
+                None => println!(),
+            }
         }
     }
 }

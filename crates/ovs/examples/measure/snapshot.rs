@@ -16,7 +16,7 @@ use vdpa_ovs::{
 };
 
 use crate::{
-    Failure,
+    Failure, daemons,
     interface::{Interface, Interfaces},
     python,
     report::{Report, Table, cpu, ms},
@@ -36,7 +36,10 @@ pub(crate) async fn measure(report: &mut Report, rounds: usize) -> Result<(), Fa
         let socket = daemons.socket();
         let mut table = Table::new(format!("a snapshot of {count} interfaces, all columns"), "ms, MiB");
         for round in 0..=rounds {
+            // The server takes its time to forget a client that had much.
+            daemons::settle_server(&daemons).await?;
             let raw = raw(&socket)?;
+            daemons::settle_server(&daemons).await?;
             let (ours, used) = ours(&socket, count).await?;
             if round == 0 {
                 continue;
@@ -46,8 +49,10 @@ pub(crate) async fn measure(report: &mut Report, rounds: usize) -> Result<(), Fa
             table.sample(OURS, "client's CPU", used);
             // These take a minute with many rows.
             if round <= if count > 10_000 { 1 } else { rounds } {
+                daemons::settle_server(&daemons).await?;
                 table.sample(DUMP, "time", dump(&socket)?);
                 if python::has("ovs.db.idl") {
+                    daemons::settle_server(&daemons).await?;
                     let idl = python::idl(&["snapshot"], &socket)?;
                     table.sample(IDL, "time", idl["ms"].as_f64().unwrap_or(f64::NAN));
                     table.sample(IDL, "peak memory", idl["mib"].as_f64().unwrap_or(f64::NAN));
@@ -56,7 +61,7 @@ pub(crate) async fn measure(report: &mut Report, rounds: usize) -> Result<(), Fa
         }
         table.sample(OURS, "peak memory", peak_memory()?);
         let raw = table.median(RAW, "time");
-        table.ratio("ours / raw bytes", table.median(OURS, "time"), raw);
+        table.target_most("ours / raw bytes", table.median(OURS, "time"), raw, 1.05);
         let apart = raw.zip(table.median(OURS, "client's CPU")).map(|(raw, cpu)| raw + cpu);
         table.ratio("(raw bytes + all of our CPU time) / raw bytes: no overlap at all", apart, raw);
         table.ratio("ovsdb-client dump / ours", table.median(DUMP, "time"), table.median(OURS, "time"));
