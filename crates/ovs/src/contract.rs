@@ -6,7 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{BridgeName, Change, Error, Observation, Owner, PortKey, PortName, Setting, VlanId, Vswitch};
+use crate::{
+    BridgeName, Change, Datapath, Error, Observation, Owner, PortKey, PortName, Setting, VlanId,
+    Vswitch,
+    flow::{Action, Port},
+};
 
 /// The names the functions may use on a switch.
 #[derive(Clone, Debug)]
@@ -67,6 +71,28 @@ pub async fn all(switch: &dyn Vswitch, names: &Names) {
     a_port_of_another_bridge_is_refused(switch, names).await;
     a_missing_netdev_is_reported_and_taken_back(switch, names).await;
     restoring_brings_back_what_was_there(switch, names).await;
+}
+
+/// A datapath with traffic: its ports are told apart by number and by name, and each of its flows is identified, prints as
+/// it was listed, and begins and ends at one of them.
+pub async fn flows_lead_from_port_to_port(datapath: &dyn Datapath) {
+    let (ports, flows) = (datapath.ports().await.unwrap(), datapath.flows().await.unwrap());
+    assert!(!ports.is_empty() && !flows.is_empty(), "no traffic: {ports:?}, {flows:?}");
+    let numbers: BTreeSet<u32> = ports.iter().map(|port| port.number).collect();
+    let names: BTreeSet<&str> = ports.iter().map(|port| port.name.as_str()).collect();
+    assert_eq!((numbers.len(), names.len()), (ports.len(), ports.len()), "{ports:?}");
+    for flow in &flows {
+        assert!(flow.ufid.is_some() && flow.stats.dp.is_some(), "not as with `-m`: {flow}");
+        assert_eq!(flow.to_string().parse().as_ref(), Ok(flow));
+        let output = |action: &Action| match action {
+            Action::Output(port) => Some(port.clone()),
+            _ => None,
+        };
+        let outputs = flow.actions.0.iter().filter_map(output);
+        for port in flow.key.in_port().cloned().into_iter().chain(outputs) {
+            assert!(matches!(&port, Port::Name(name) if names.contains(name.as_str())), "{port:?}: {flow}");
+        }
+    }
 }
 
 /// A bridge that is not there has no ports, and deleting it is no change.

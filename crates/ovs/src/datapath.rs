@@ -62,8 +62,16 @@ impl DatapathPort {
 /// The running ovs-vswitchd, by its control socket and its log.
 #[derive(Clone, Debug)]
 pub struct Vswitchd {
-    rundir: PathBuf,
+    control: Control,
     log: PathBuf,
+}
+
+/// Where the daemon is spoken to.
+#[derive(Clone, Debug)]
+enum Control {
+    /// By the pid file in this directory, which is another one after a restart.
+    In(PathBuf),
+    At(Unixctl),
 }
 
 impl Default for Vswitchd {
@@ -75,11 +83,19 @@ impl Default for Vswitchd {
 impl Vswitchd {
     /// The daemon whose pid file is in `rundir` and that logs to `log`.
     pub fn new(rundir: impl AsRef<Path>, log: impl AsRef<Path>) -> Self {
-        Self { rundir: rundir.as_ref().to_owned(), log: log.as_ref().to_owned() }
+        Self { control: Control::In(rundir.as_ref().to_owned()), log: log.as_ref().to_owned() }
+    }
+
+    /// The daemon behind a control socket.
+    pub fn at(control: Unixctl, log: impl AsRef<Path>) -> Self {
+        Self { control: Control::At(control), log: log.as_ref().to_owned() }
     }
 
     async fn call(&self, command: &str, arguments: &[&str]) -> Result<String, Error> {
-        Unixctl::vswitchd(&self.rundir).await?.call(command, arguments).await
+        match &self.control {
+            Control::In(rundir) => Unixctl::vswitchd(rundir).await?.call(command, arguments).await,
+            Control::At(control) => control.call(command, arguments).await,
+        }
     }
 }
 

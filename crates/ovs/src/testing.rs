@@ -26,7 +26,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Limits, Ovsdb, Unixctl};
+use crate::{Limits, Ovsdb, Unixctl, Vswitchd};
 
 /// How long a daemon may take to answer. It takes some 70 ms on an idle machine.
 const READY: Duration = Duration::from_secs(30);
@@ -103,6 +103,11 @@ impl Daemons {
     /// ovs-vswitchd's control socket.
     pub fn vswitchd_control(&self) -> Unixctl {
         Unixctl::at(self.dir().join("v.ctl"))
+    }
+
+    /// What runs in the datapath.
+    pub fn datapath(&self) -> Vswitchd {
+        Vswitchd::at(self.vswitchd_control(), self.dir().join("v.log"))
     }
 
     /// ovsdb-server's control socket.

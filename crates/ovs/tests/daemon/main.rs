@@ -1,6 +1,7 @@
 //! Against real daemons: a private ovsdb-server and ovs-vswitchd for each test, without privilege.
 
 mod applied;
+mod datapath;
 mod dpdk;
 mod hazards;
 mod ownership;
