@@ -4,7 +4,9 @@
  *
  * What is refused is what mlx5 of Linux 6.12 refuses too, with its words, and
  * much besides that a ConnectX can do and this card cannot: a key that is not
- * in the table of forward.c, an action that neither forwards nor drops.
+ * in the table of forward.c, an action that neither forwards nor drops. A rule
+ * that leads to conntrack is taken, and the card knows no connection: what fits
+ * goes to the kernel, as on a ConnectX before a connection is established.
  */
 #include <net/flow_offload.h>
 #include <net/pkt_cls.h>
@@ -34,6 +36,14 @@ static int parse_actions(struct labcx_rule *rule, struct flow_action *actions,
 			}
 			rule->outputs++;
 			break;
+		case FLOW_ACTION_CT:
+			rule->conntrack = true;
+			break;
+		case FLOW_ACTION_GOTO:
+			/* Where conntrack leads to. No other chain is taken, see add_rule(). */
+			if (rule->conntrack)
+				break;
+			fallthrough;
 		default:
 			NL_SET_ERR_MSG_MOD(extack, "Not implemented offload action");
 			return -EOPNOTSUPP;

@@ -48,6 +48,17 @@ void labcx_forward_init(void)
 	skb_flow_dissector_init(&dissector, keys, ARRAY_SIZE(keys));
 }
 
+/* Nobody has tracked a packet that enters the switch: that is all that can be asked. */
+static bool asks_for_untracked(const struct flow_match *match)
+{
+	int offset = match->dissector->offset[FLOW_DISSECTOR_KEY_CT];
+	const struct flow_dissector_key_ct *key = (const void *)((u8 *)match->key + offset);
+	const struct flow_dissector_key_ct *mask = (const void *)((u8 *)match->mask + offset);
+
+	return !(key->ct_state & mask->ct_state) && !mask->ct_zone && !mask->ct_mark &&
+	       !memchr_inv(mask->ct_labels, 0, sizeof(mask->ct_labels));
+}
+
 int labcx_rule_parse_match(struct labcx_rule *rule, const struct flow_match *match,
 			   struct netlink_ext_ack *extack)
 {
@@ -64,6 +75,8 @@ int labcx_rule_parse_match(struct labcx_rule *rule, const struct flow_match *mat
 		memcpy((u8 *)&rule->key + keys[i].offset, match->key + offset, key_sizes[i]);
 		memcpy((u8 *)&rule->mask + keys[i].offset, match->mask + offset, key_sizes[i]);
 	}
+	if (dissector_uses_key(match->dissector, FLOW_DISSECTOR_KEY_CT) && asks_for_untracked(match))
+		unknown &= ~BIT_ULL(FLOW_DISSECTOR_KEY_CT);
 	if (unknown) {
 		NL_SET_ERR_MSG_MOD(extack, "Unsupported key");
 		return -EOPNOTSUPP;
@@ -195,6 +208,8 @@ bool labcx_forward(struct labcx_netdev *port, struct sk_buff *skb)
 	list_for_each_entry_rcu(rule, &port->rules, list) {
 		if (!fits(rule, &key))
 			continue;
+		if (rule->conntrack)
+			return false;
 		atomic64_inc(&rule->packets);
 		atomic64_add(skb->len, &rule->bytes);
 		WRITE_ONCE(rule->lastuse, jiffies);

@@ -128,6 +128,7 @@ struct labcx_rule {
 	struct labcx_key key;
 	struct labcx_key mask;
 	int outputs;		/* none: drop */
+	bool conntrack;		/* to the kernel's conntrack: nothing is forwarded */
 	struct labcx_netdev *out[LABCX_MAX_OUTPUTS];
 	atomic64_t packets;
 	atomic64_t bytes;
