@@ -12,7 +12,9 @@ mod growth;
 mod guest;
 mod iproute2;
 mod prepare;
+mod reasons;
 mod state;
+mod topology;
 mod traffic;
 mod verify;
 

@@ -7,6 +7,7 @@ use super::guest::{Guest, VFS_8, netdevs, wait_for};
 /// A network namespace with an address.
 pub(crate) struct Host {
     namespace: String,
+    netdev: String,
     address: String,
 }
 
@@ -27,7 +28,7 @@ impl Host {
     fn with(guest: &Guest, netdev: &str, address: &str) -> Self {
         let namespace = format!("host-{netdev}");
         guest.run("ip", &["netns", "add", &namespace]);
-        let host = Self { namespace, address: address.to_owned() };
+        let host = Self { namespace, netdev: netdev.to_owned(), address: address.to_owned() };
         guest.run("ip", &["link", "set", netdev, "netns", &host.namespace]);
         host.ip(&["addr", "add", &format!("{address}/24"), "dev", netdev]);
         host.ip(&["link", "set", netdev, "up"]);
@@ -37,6 +38,18 @@ impl Host {
     fn ip(&self, arguments: &[&str]) {
         let done = Command::new("ip").args(["-n", &self.namespace]).args(arguments).status().unwrap();
         assert!(done.success(), "ip -n {} {arguments:?}", self.namespace);
+    }
+
+    /// Has an IPv6 address too, of a network of 64 bits, at once.
+    pub(crate) fn also_has(&self, address: &str) {
+        self.ip(&["addr", "add", &format!("{address}/64"), "dev", &self.netdev, "nodad"]);
+    }
+
+    /// A process that lives there until the value returned is dropped.
+    pub(crate) fn process(&self) -> Process {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "sleep", "infinity"]);
+        Process { child: command.spawn().unwrap() }
     }
 
     /// The namespace's name.
@@ -68,6 +81,24 @@ impl Drop for Host {
     fn drop(&mut self) {
         // It goes in the background, and comes back down and without its address.
         drop(Command::new("ip").args(["netns", "del", &self.namespace]).status());
+    }
+}
+
+/// A process in a host's network namespace.
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Its id: `ip netns exec` became it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }
 

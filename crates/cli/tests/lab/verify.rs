@@ -11,15 +11,15 @@ use super::state::State;
 use super::traffic::Host;
 
 /// Two VFs with hosts behind them, and the cable's far end.
-struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     guest: &'a Guest,
-    first: Host,
-    second: Host,
-    wire: Host,
+    pub(crate) first: Host,
+    pub(crate) second: Host,
+    pub(crate) wire: Host,
 }
 
 impl<'a> Bench<'a> {
-    fn new(guest: &'a Guest) -> Self {
+    pub(crate) fn new(guest: &'a Guest) -> Self {
         guest.write_host_file(&host_file("none", "none"));
         guest.vdpa(&["setup"]).succeeds();
         let (first, second) = (Host::behind_vf(guest, 0, "10.9.0.1"), Host::behind_vf(guest, 1, "10.9.0.2"));
@@ -29,7 +29,7 @@ impl<'a> Bench<'a> {
         bench
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         let Self { guest, first, second, wire } = self;
         drop((first, second, wire));
         // The VFs have been elsewhere, and came back down.
@@ -37,28 +37,28 @@ impl<'a> Bench<'a> {
     }
 
     /// Has every flow installed anew, as things are now.
-    fn forget_flows(&self) {
+    pub(crate) fn forget_flows(&self) {
         self.guest.run("ovs-appctl", &["revalidator/purge"]);
         std::thread::sleep(Duration::from_millis(500));
     }
 
-    fn verify(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn verify(&self, arguments: &[&str]) -> Value {
         let all = [&["verify", "--json", "--seconds", "4"], arguments].concat();
         self.guest.vdpa(&all).json()
     }
 
-    fn between(&self, from: &Host, to: &Host) -> Value {
+    pub(crate) fn between(&self, from: &Host, to: &Host) -> Value {
         self.verify(&["--from", from.namespace(), "--to", to.address()])
     }
 }
 
 /// The reasons of the directions that are not offloaded.
-fn reasons(document: &Value) -> Vec<&str> {
+pub(crate) fn reasons(document: &Value) -> Vec<&str> {
     let directions = document["directions"].as_array().unwrap_or_else(|| panic!("{document:#}"));
     directions.iter().filter_map(|direction| direction["why"]["reason"].as_str()).collect()
 }
 
-fn holds_offloaded(document: &Value) {
+pub(crate) fn holds_offloaded(document: &Value) {
     assert_eq!(document["outcome"], "offloaded", "{document:#}");
     let directions = document["directions"].as_array().unwrap();
     assert_eq!(directions.len(), 2, "{document:#}");
@@ -68,6 +68,11 @@ fn holds_offloaded(document: &Value) {
         assert_eq!(direction["software"]["packets"], 0, "{direction:#}");
         assert!(direction["slow_path"]["measured"].as_u64() < Some(5), "{direction:#}");
     }
+}
+
+pub(crate) fn there(document: &Value, reason: &str) {
+    assert_eq!(document["outcome"], "not-offloaded", "{reason}: {document:#}");
+    assert!(reasons(document).contains(&reason), "{reason}: {document:#}");
 }
 
 /// Pitfalls 40 and 41: TCP as well as ICMP, and measured for longer than counters take to be read.
@@ -122,11 +127,6 @@ fn verify_says_why_a_flow_is_not_offloaded() {
     let guest = Guest::new();
     let bench = Bench::new(&guest);
     let representor = guest.representors(&Guest::pf(VFS_8))[0].clone();
-    let there = |document: &Value, reason: &str| {
-        assert_eq!(document["outcome"], "not-offloaded", "{reason}: {document:#}");
-        assert!(reasons(document).contains(&reason), "{reason}: {document:#}");
-    };
-
     let knob = guest.knob("reject_tc", "1");
     bench.forget_flows();
     let refused = bench.between(&bench.first, &bench.second);
