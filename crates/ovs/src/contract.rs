@@ -7,8 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    BridgeName, Change, Datapath, Error, Observation, Owner, PortKey, PortName, Setting, VlanId,
-    Vswitch,
+    BridgeName, Change, Datapath, Error, Observation, Owner, PortKey, PortName, Setting, VlanId, Vswitch,
     flow::{Action, Port},
 };
 

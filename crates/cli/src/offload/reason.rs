@@ -71,6 +71,11 @@ pub enum Reason {
         /// The id by which it leads here.
         recirculation: u32,
     },
+    /// The flow comes back for another look, and the kernel cannot tell tc from where.
+    RecirculationNotShared {
+        /// What ovs-vswitchd logged.
+        said: String,
+    },
     /// The card's driver did not take the rule.
     DriverRefused {
         /// The port.
@@ -171,6 +176,9 @@ kinds! {
     Reason::ChainNotInTc { .. } => "chain-not-in-tc",
         "packets come to the flow by a recirculation, and the flow that leads here is not in tc",
         "look at the flow with `recirc` of the same id first";
+    Reason::RecirculationNotShared { .. } => "recirculation-not-shared",
+        "the flow is not in tc, uses conntrack or comes back for another look (`recirc`), and ovs-vswitchd logged `recirc_id sharing not supported`: the kernel is built without `CONFIG_NET_TC_SKB_EXT`, as Debian's is",
+        "use a kernel that has it, or OpenFlow rules that do not come back: `ct(commit)` without `table=`";
     Reason::DriverRefused { .. } => "driver-refused",
         "the rule is in tc with `not_in_hw`: the card's driver was asked and said no",
         "type the `tc filter add … skip_sw verbose` that is shown: it asks the driver once more, and prints its words";
@@ -241,7 +249,9 @@ impl fmt::Display for Reason {
             Self::SoftwareAllTheSame { packets } => {
                 write!(f, "the rule is in_hw, and {packets} packets passed in software all the same")
             }
-            Self::OvsRefused { said } => write!(f, "ovs-vswitchd: {said}"),
+            Self::OvsRefused { said } | Self::RecirculationNotShared { said } => {
+                write!(f, "ovs-vswitchd: {said}")
+            }
             Self::Unknown { forwarder } => {
                 let who = match forwarder {
                     super::Forwarder::Hardware => "the card",

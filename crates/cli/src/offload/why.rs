@@ -113,6 +113,13 @@ fn rule(survey: &Survey, joined: &Joined<'_>, forwarder: Forwarder) -> Option<Re
             return Some(Reason::ChainNotInTc { recirculation });
         }
     }
+    // `netdev_tc_flow_put` in OVS's `lib/netdev-offload-tc.c`.
+    let unshared = |line: &&String| line.ends_with("recirc_id sharing not supported");
+    if recirculates(joined.flow)
+        && let Some(said) = survey.complaints.iter().rev().find(unshared)
+    {
+        return Some(Reason::RecirculationNotShared { said: said.clone() });
+    }
     let of_port = |line: &&String| line.ends_with(&format!(": {port}"));
     let said = survey.complaints.iter().rev().find(of_port).cloned();
     // With skip_sw, a rule that the driver refuses is in tc nowhere.
@@ -131,6 +138,11 @@ fn uses_conntrack(joined: &Joined<'_>) -> bool {
     let acts = joined.flow.actions.0.iter().any(|action| matches!(action, Action::Ct(_)));
     let rule = joined.filter.and_then(|filter| filter.flower()).is_some_and(vdpa_tc::Flower::has_conntrack);
     looks || acts || rule
+}
+
+fn recirculates(flow: &Flow) -> bool {
+    flow.key.recirc_id().is_some_and(|id| id != 0)
+        || flow.actions.0.iter().any(|action| matches!(action, Action::Recirc(_)))
 }
 
 fn leads_to(flow: &Flow, recirculation: u32) -> bool {

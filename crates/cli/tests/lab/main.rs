@@ -14,7 +14,6 @@ mod iproute2;
 mod prepare;
 mod reasons;
 mod state;
-mod topology;
 mod traffic;
 mod verify;
 

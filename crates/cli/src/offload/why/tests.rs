@@ -98,6 +98,9 @@ fn hosts() -> Vec<(&'static str, Survey, Flow)> {
     let mut logged = well.clone();
     logged.complaints =
         vec!["…|dpif_netlink(handler1)|ERR|failed to offload flow: Invalid argument: rep0".into()];
+    let mut unshared = well.clone();
+    unshared.complaints =
+        vec!["…|netdev_offload_tc(handler1)|ERR|flow_put: recirc_id sharing not supported".into()];
     let refused = Survey { filters: vec![filter(Flags::NOT_IN_HW)], ..well.clone() };
     let skipped = Survey { filters: vec![filter(Flags::SKIP_HW | Flags::NOT_IN_HW)], ..well.clone() };
     let marked = ",skb_mark(0x1/0xff)";
@@ -127,6 +130,7 @@ fn hosts() -> Vec<(&'static str, Survey, Flow)> {
             well.clone(),
             in_datapath("rep1").to_string().replace("recirc_id(0)", "recirc_id(0x7)").parse().unwrap(),
         ),
+        ("recirculation-not-shared", unshared, in_datapath("ct(zone=3),recirc(0x7)")),
         ("driver-refused", refused, in_tc("rep0", "rep1")),
         ("driver-refused", with_policy("skip_sw"), in_datapath("rep1")),
         ("ovs-refused", logged, in_datapath("rep1")),
