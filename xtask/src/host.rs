@@ -48,6 +48,8 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-vm", "libvirtd", "libvirt-daemon"),
     need("vdpa-vm", "xmllint", "libxml2-utils"),
     need("vdpa-vm", "qemu-system-x86_64", "qemu-system-x86"),
+    need("vdpa-vm", "qemu-img", "qemu-utils"),
+    need("vdpa-vm", "mtype", "mtools"),
     need("dist", "dpkg-deb", "dpkg"),
     need("dist", "rpmbuild", "rpm"),
     need("xtask", "mmdebstrap", "mmdebstrap"),

@@ -125,6 +125,10 @@ impl Domains for NotYet {
         Err(Self::error())
     }
 
+    async fn start(&self, _: &DomainName, _: std::time::Duration) -> vdpa_vm::Result<()> {
+        Err(Self::error())
+    }
+
     async fn versions(&self) -> vdpa_vm::Result<Versions> {
         Err(Self::error())
     }

@@ -109,3 +109,164 @@ fn what_setup_wired_is_listed_with_its_vf_and_can_be_told_apart() {
     host.run(&["vm", "detach", "cx6.1", MAC]).exits(0);
     host.run(&["status"]).exits(1);
 }
+
+#[test]
+fn a_document_is_placed_as_it_is_asked_for() {
+    let free: String =
+        DOMAIN.lines().filter(|line| !line.contains("vcpupin")).map(|line| format!("{line}\n")).collect();
+    let (_directory, path) = file(&free);
+    let flags = ["vm", "xml", "--socket", "/run/x.sock", "--mac", MAC, "--from", &path, "--libvirt", "7.0.0"];
+    let placed = ["--pin", "14,16", "--address", "0000:00:1e.0", "--reconnect", "3"];
+    let said = run(&mut vdpa(&[&flags[..], &placed].concat())).exits(0).out;
+    for part in [
+        "<qemu:arg value='device.ua-vdpa-mac-e4-11-22-33-55-60.page-per-vq=on'/>",
+        "<vcpupin vcpu='1' cpuset='16'/>",
+        "bus='0x00' slot='0x1e' function='0x0'",
+        "<reconnect enabled='yes' timeout='3'/>",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let (_wired, wired) = file(&said);
+    let back = run(&mut vdpa(&["vm", "xml", "--detach", MAC, "--from", &wired])).exits(0).out;
+    assert_eq!(back, free);
+    let auto = run(&mut vdpa(&[&flags[..], &["--pin", "auto"]].concat())).exits(2);
+    assert!(auto.err.contains("--pin 14,16"), "{auto}");
+    let bad = run(&mut vdpa(&[&flags[..], &["--pin", "14,x"]].concat())).exits(2);
+    assert!(bad.err.contains("one for each vCPU"), "{bad}");
+}
+
+/// Pitfall 36: the how-to asks for 16 queues, 6 vectors and 2 vCPUs; two of the three are too few.
+#[test]
+fn the_how_tos_own_numbers_are_found_out() {
+    let (_directory, path) = file(include_str!("../../vm/fixtures/cx6.1-running.xml"));
+    let flags =
+        ["vm", "xml", "--socket", "/run/x.sock", "--mac", MAC, "--queues", "16", "--from", &path, "--json"];
+    let document = run(&mut vdpa(&flags)).exits(0).document();
+    let found: Vec<_> =
+        document["findings"].as_array().unwrap().iter().map(|one| one["finding"].clone()).collect();
+    assert_eq!(found, [json!("queues-over-vcpus"), json!("vectors")], "{document}");
+    let message = document["findings"][1]["message"].as_str().unwrap();
+    assert!(message.contains("6 interrupt vectors for 16 queue pairs, which need 34"), "{message}");
+    assert!(document["findings"][1]["hint"].as_str().unwrap().contains("vectors=34"), "{document}");
+}
+
+/// Changes the simulated host's file as `change` says.
+fn meddle(host: &Simulated, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = host.path().join("host.json");
+    let mut state = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut state);
+    std::fs::write(&path, serde_json::to_vec(&state).unwrap()).unwrap();
+}
+
+#[test]
+fn a_domain_that_runs_is_saved_or_is_transient_is_told_apart() {
+    let attach = ["vm", "attach", "cx6.1", "--mac", MAC, "--vhostdev", "/dev/vhost-vdpa-0", "--json"];
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let host = Simulated::new();
+        host.keep();
+        meddle(&host, |state| change(&mut state["domains"]["domains"]["cx6.1"]));
+        host
+    };
+    let running = with(&|domain| domain["running"] = domain["definition"].clone());
+    assert_eq!(running.run(&attach).exits(0).document()["effect"], "next-start");
+    let saved = with(&|domain| domain["managed_save"] = json!(true));
+    assert_eq!(saved.run(&attach).exits(0).document()["effect"], "after-saved-state");
+    let transient = with(&|domain| {
+        domain["running"] = domain["definition"].take();
+    });
+    let said = transient.run(&attach).exits(1).document();
+    assert!(said["error"]["message"].as_str().unwrap().contains("is transient"), "{said}");
+    assert!(said["error"]["hint"].as_str().unwrap().contains("virsh define"), "{said}");
+}
+
+#[test]
+fn an_old_libvirt_is_told_in_words_that_it_knows() {
+    let host = Simulated::new();
+    host.keep();
+    meddle(&host, |state| state["domains"]["versions"]["libvirt"] = json!("7.0.0"));
+    host.run(&["vm", "attach", "cx6.1", "--mac", MAC, "--socket", "/run/x.sock"]).exits(0);
+    meddle(&host, |state| {
+        let definition = state["domains"]["domains"]["cx6.1"]["definition"].as_str().unwrap();
+        assert!(
+            definition.contains(".page-per-vq=on") && !definition.contains("page_per_vq="),
+            "{definition}"
+        );
+        state["domains"]["versions"]["libvirt"] = json!("6.0.0");
+    });
+    let said =
+        host.run(&["vm", "attach", "cx6.1", "--mac", "e4:11:22:33:55:61", "--vhostdev", "/dev/vhost-vdpa-0"]);
+    assert!(said.exits(1).err.contains("<interface type='vdpa'> needs libvirt 6.9.0, and this is 6.0.0"));
+}
+
+#[test]
+fn another_mac_than_the_vfs_is_refused_unless_it_is_forced() {
+    let host = Simulated::new();
+    host.run(&["setup"]).exits(0);
+    let listed = host.run(&["vm", "list", "--json"]).exits(0).document();
+    let source = &listed["domains"][0]["interfaces"][0]["interface"]["source"];
+    let socket = source["vhost-user"]["socket"].as_str().unwrap();
+    host.run(&["vm", "detach", "cx6.1", MAC]).exits(0);
+    let attach = ["vm", "attach", "cx6.1", "--mac", "e4:11:22:33:55:99", "--socket", socket];
+    let refused = host.run(&attach).exits(1);
+    assert!(refused.err.contains(&format!("the card has {MAC} for VF 0000:43:00.0/vf0")), "{refused}");
+    assert!(refused.err.contains(&format!("--mac {MAC}")), "{refused}");
+    let forced = host.run(&[&attach[..], &["--force", "--json"]].concat()).exits(0).document();
+    assert_eq!(forced["findings"][0]["finding"], "mac-differs", "{forced}");
+}
+
+#[test]
+fn a_new_domain_is_printed_or_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("cloud.img");
+    std::fs::write(&image, b"QFI\xfb\0\0\0\x03").unwrap();
+    let disk = directory.path().join("new.qcow2");
+    let (image, disk) = (image.to_str().unwrap(), disk.to_str().unwrap());
+    let create = ["vm", "create", "new", "--image", image, "--disk", disk, "--memory", "4", "--vcpus", "2"];
+    let placed = ["--huge-pages", "1G", "--pin", "14,16", "--bridge", "baremetal", "--vnc", "59000"];
+    let wired = ["--mac", MAC, "--socket", "/run/x.sock", "--queues", "2", "--print-xml"];
+    let printed = run(&mut vdpa(&[&create[..], &placed, &wired].concat())).exits(0);
+    for part in [
+        "<memory unit='MiB'>4096</memory>",
+        "<page size='1048576' unit='KiB'/>",
+        "<vcpupin vcpu='1' cpuset='16'/>",
+        "<source bridge='baremetal'/>",
+        "port='59000'",
+        "<access mode='shared'/>",
+        "<interface type='vhostuser'>",
+    ] {
+        assert!(printed.out.contains(part), "{part}: {printed}");
+    }
+    assert!(
+        printed.out.starts_with("<domain type='kvm'>") && !std::path::Path::new(disk).exists(),
+        "{printed}"
+    );
+    let document = run(&mut vdpa(&[&create[..], &["--print-xml", "--json"]].concat())).exits(0).document();
+    assert_eq!(
+        document["disk"],
+        json!(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, disk])
+    );
+
+    let host = Simulated::new();
+    host.run(&[&create[..], &["--start"]].concat()).exits(0);
+    let listed = host.run(&["vm", "list"]).exits(0);
+    assert!(listed.out.contains("new  running"), "{listed}");
+    let again = host.run(&create).exits(2);
+    assert!(again.err.contains("domain `new` is there already"), "{again}");
+    let waits = [
+        "vm",
+        "create",
+        "waits",
+        "--iso",
+        image,
+        "--mac",
+        MAC,
+        "--socket",
+        "/run/x.sock",
+        "--listener",
+        "qemu",
+    ];
+    let hangs = host.run(&[&waits[..], &["--start", "5"]].concat()).exits(1);
+    assert!(hangs.err.contains("domain `waits` did not start within 5 s"), "{hangs}");
+    let neither = run(&mut vdpa(&["vm", "create", "new"])).exits(2);
+    assert!(neither.err.contains("--image"), "{neither}");
+}

@@ -1,139 +1,51 @@
 //! What would not work in a domain, or would work badly, before anything is touched.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roxmltree::Node;
-use vdpa_hw::MacAddress;
+use vdpa_hw::PciAddress;
 
 use crate::holders::command_line;
-use crate::xml::{Document, Sharing, child, children, sharing};
-use crate::{Alias, Interface, Resource, Result, Source};
-
-/// How much a [`Finding`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// It works, less well than it could.
-    Warning,
-    /// It cannot work.
-    Error,
-}
-
-/// What is wrong with an interface in a domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// The MAC is one that no station may have.
-    NoStation(MacAddress),
-    /// Another interface of the domain has the MAC.
-    DuplicateMac {
-        /// The MAC.
-        mac: MacAddress,
-        /// The other interface, as the user would look for it.
-        other: String,
-    },
-    /// Another interface of the domain is served by the same socket or device.
-    SourceTaken {
-        /// The socket or device.
-        source: PathBuf,
-        /// The other interface.
-        other: String,
-    },
-    /// The path cannot be a Unix socket's or a device's.
-    Path {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        why: &'static str,
-    },
-    /// A ring has a size that virtio-net does not allow.
-    RingSize {
-        /// `rx` or `tx`.
-        ring: &'static str,
-        /// Its slots.
-        size: u16,
-    },
-    /// More queue pairs than a virtio device can have.
-    TooManyQueues(u16),
-    /// The domain says itself that its memory is not to be shared.
-    PrivateMemory(&'static str),
-    /// More queue pairs than the guest has CPUs to serve them.
-    QueuesOverVcpus {
-        /// Queue pairs.
-        queues: u16,
-        /// vCPUs.
-        vcpus: u16,
-    },
-}
-
-impl Finding {
-    /// How much it matters.
-    pub fn severity(&self) -> Severity {
-        match self {
-            Self::QueuesOverVcpus { .. } => Severity::Warning,
-            _ => Severity::Error,
-        }
-    }
-
-    /// What to do about it, where that is not plain.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::DuplicateMac { other, .. } | Self::SourceTaken { other, .. } => {
-                Some(format!("remove {other} from the domain (`virsh edit`), or choose another"))
-            }
-            Self::PrivateMemory(place) => {
-                Some(format!("remove {place} (`virsh edit`): vhost-user needs shared memory"))
-            }
-            Self::QueuesOverVcpus { vcpus, .. } => Some(format!("ask for {vcpus} queues")),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoStation(mac) => write!(f, "{mac} is no address a guest can have"),
-            Self::DuplicateMac { mac, other } => write!(f, "{mac} is already the MAC of {other}"),
-            Self::SourceTaken { source, other } => write!(f, "{} already serves {other}", source.display()),
-            Self::Path { path, why } => write!(f, "`{}` cannot be used: {why}", path.display()),
-            Self::RingSize { ring, size } => {
-                write!(f, "a ring ({ring}) of {size} slots is not possible: 256, 512 or 1024 are")
-            }
-            Self::TooManyQueues(queues) => {
-                write!(f, "{queues} queue pairs are more than virtio-net's {MAX_QUEUES}")
-            }
-            Self::PrivateMemory(place) => write!(f, "the domain's memory is not shared: {place}"),
-            Self::QueuesOverVcpus { queues, vcpus } => {
-                write!(f, "{queues} queue pairs for {vcpus} vCPUs: the guest uses {vcpus}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Finding {}
+use crate::memlock::{devices_that_lock, locked_kib};
+use crate::profile::kib;
+use crate::xml::{Document, Sharing, child, children, is_pinned_by_others, limit_by_others, sharing};
+use crate::{Alias, Finding, Interface, Placement, Resource, Result, Source};
 
 /// Queue pairs of a virtio-net device: two of 1024 virtqueues each and one for control.
 ///
 /// Source: `VIRTIO_QUEUE_MAX` and `virtio_net_device_realize` in QEMU's `hw/net/virtio-net.c`.
-const MAX_QUEUES: u16 = 511;
+pub(crate) const MAX_QUEUES: u16 = 511;
 
 /// `sun_path` has 108 bytes, the last one a NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// What speaks against `interface` for `owner` in the domain `xml`, the worst first.
-pub fn check(xml: &str, owner: impl Into<Alias>, interface: &Interface) -> Result<Vec<Finding>> {
-    let document = Document::parse(xml)?;
+/// What speaks against `interface` for `owner` in the domain `xml`, by the document alone; first what is wrong with
+/// the interface itself.
+pub fn check(
+    xml: &str,
+    owner: impl Into<Alias>,
+    interface: &Interface,
+    placement: &Placement,
+) -> Result<Vec<Finding>> {
+    let (document, owner) = (Document::parse(xml)?, owner.into());
     let mut findings = of_interface(interface);
-    findings.extend(of_neighbours(&document, owner.into(), interface));
+    findings.extend(placement.form(interface).err());
+    findings.extend(of_neighbours(&document, owner, interface));
+    findings.extend(placement.address.and_then(|address| of_address(&document, owner, address)));
     if interface.needs_shared_memory()
         && let Sharing::Private(place) = sharing(&document)
     {
         findings.push(Finding::PrivateMemory(place));
     }
+    findings.extend(of_limit(&document, owner, interface));
+    if !placement.pins.is_empty() && is_pinned_by_others(&document) {
+        findings.push(Finding::PinnedAlready);
+    }
     let queues = interface.queues.get();
     if let Some(vcpus) = vcpus(&document).filter(|vcpus| *vcpus < queues) {
         findings.push(Finding::QueuesOverVcpus { queues, vcpus });
     }
+    findings.extend(of_vectors(&document));
     Ok(findings)
 }
 
@@ -208,6 +120,56 @@ fn of_neighbours(document: &Document<'_>, alias: Alias, interface: &Interface) -
     findings
 }
 
+/// Which other device sits at `address` in the guest.
+fn of_address(document: &Document<'_>, alias: Alias, address: PciAddress) -> Option<Finding> {
+    let ours = alias.to_string();
+    let devices = children(document.domain(), "devices").flat_map(|devices| devices.children());
+    let other = devices
+        .filter(|device| attribute(*device, "alias", "name") != Some(&ours))
+        .find(|device| crate::xml::address(*device) == Some(address))?;
+    let name = other.tag_name().name();
+    let other = if name == "interface" { described(other) } else { format!("a <{name}>") };
+    Some(Finding::AddressTaken { address, other })
+}
+
+/// Whether a limit that somebody else set is enough for what QEMU locks.
+fn of_limit(document: &Document<'_>, alias: Alias, interface: &Interface) -> Option<Finding> {
+    let Source::Vdpa { .. } = interface.source else { return None };
+    let limit_kib = limit_by_others(document)?;
+    let ours = alias.to_string();
+    let is_there = children(document.domain(), "devices")
+        .flat_map(|devices| children(devices, "interface"))
+        .any(|nic| nic.attribute("type") == Some("vdpa") && attribute(nic, "alias", "name") == Some(&ours));
+    let devices = devices_that_lock(document, usize::from(!is_there));
+    let needed_kib = locked_kib(document.at(&["memory"]).and_then(kib)?, devices);
+    (limit_kib < needed_kib).then_some(Finding::HardLimit { limit_kib, needed_kib, devices })
+}
+
+/// NICs in `<qemu:commandline>` with fewer interrupt vectors than two a queue pair, one for changes of the
+/// configuration and one for control: the guest's driver then lets all queues share one
+/// (`vp_find_vqs` in the kernel's drivers/virtio/virtio_pci_common.c).
+fn of_vectors(document: &Document<'_>) -> Vec<Finding> {
+    let pairs = command_line(document);
+    let of = |argument: &str, wanted: &str| {
+        pairs
+            .iter()
+            .find(|(whole, name, _)| *whole == argument && *name == wanted)
+            .map(|(_, _, value)| *value)
+    };
+    let too_few = |(argument, name, value): &(&str, &str, &str)| {
+        let vectors: u32 = value.parse().ok().filter(|_| *name == "vectors")?;
+        let netdev = of(argument, "netdev")?;
+        let mut ends = pairs.iter().filter(|(_, name, value)| (*name, *value) == ("id", netdev));
+        let queues: u32 = ends.find_map(|(end, ..)| of(end, "queues")?.parse().ok())?;
+        (vectors < 2 * queues + 2).then(|| Finding::Vectors {
+            argument: (*argument).to_owned(),
+            vectors,
+            queues,
+        })
+    };
+    pairs.iter().filter_map(too_few).collect()
+}
+
 fn attribute<'a>(node: Node<'a, '_>, element: &str, name: &str) -> Option<&'a str> {
     child(node, element)?.attribute(name)
 }
@@ -252,7 +214,11 @@ mod tests {
         let mut interface = interface();
         change(&mut interface);
         let vf: Vf = "0000:43:00.0/vf0".parse().unwrap();
-        check(DOMAIN, vf, &interface).unwrap().iter().map(ToString::to_string).collect()
+        check(DOMAIN, vf, &interface, &Placement::default())
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
@@ -309,11 +275,11 @@ mod tests {
             "<cpu><numa><cell id='0' memAccess='shared'/><cell id='1' memAccess='private'/></numa></cpu>",
         ] {
             let xml = format!("<domain><vcpu>1</vcpu>{private}</domain>");
-            let found = check(&xml, vf, &interface()).unwrap();
+            let found = check(&xml, vf, &interface(), &Placement::default()).unwrap();
             assert!(matches!(found[..], [Finding::PrivateMemory(_)]), "{private}: {found:?}");
             let kernel =
                 Interface { source: Source::Vdpa { device: "/dev/vhost-vdpa-0".into() }, ..interface() };
-            assert_eq!(check(&xml, vf, &kernel).unwrap(), [], "{private}");
+            assert_eq!(check(&xml, vf, &kernel, &Placement::default()).unwrap(), [], "{private}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The trait: the domains of one libvirt.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::{DomainName, Result};
 ///                          └──┘ counts at once          └──┘ counts at the next start
 /// ```
 ///
-/// Starting and stopping is the user's.
+/// Stopping is the user's, and so is starting, save for a domain that was made a moment ago.
 #[async_trait]
 pub trait Domains: Send + Sync {
     /// The names of all domains, running or not, sorted.
@@ -31,6 +33,15 @@ pub trait Domains: Send + Sync {
     /// libvirt knows it by its `<uuid>`; it refuses a name that another UUID has and a UUID that
     /// another name has. A running domain goes on as it is.
     async fn define(&self, xml: &str) -> Result<()>;
+
+    /// Starts a domain as it is defined.
+    ///
+    /// A start that has not come to its end after `limit` is ended, and the domain is shut off then: QEMU waits without
+    /// end for somebody at a socket where it listens, or connects again.
+    ///
+    /// # Errors
+    /// [`Error::StartHangs`](crate::Error::StartHangs) after `limit`.
+    async fn start(&self, domain: &DomainName, limit: Duration) -> Result<()>;
 
     /// What runs: libvirt's daemon, and the hypervisor it would start.
     async fn versions(&self) -> Result<Versions>;

@@ -1,5 +1,6 @@
 //! The crate's one error enum.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -78,6 +79,22 @@ pub enum Error {
         /// libvirt's own words.
         message: String,
     },
+    /// A start did not come to its end; it was ended, and the domain is shut off.
+    #[error("domain `{domain}` did not start within {} s", limit.as_secs())]
+    StartHangs {
+        /// The domain.
+        domain: DomainName,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// A new domain's disk could not be made.
+    #[error("cannot make the disk {}: {why}", path.display())]
+    Disk {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What stands in the way, in qemu-img's or the system's words.
+        why: String,
+    },
     /// libvirt did not answer; virsh was killed.
     #[error("cannot {doing}: no answer from libvirt after {} s", limit.as_secs())]
     TimedOut {
@@ -108,6 +125,14 @@ impl Error {
             ),
             Self::Unfit(finding) => finding.hint(),
             Self::NotKept { .. } => Some("user aliases need libvirt 3.9 and its QEMU driver".to_owned()),
+            Self::Disk { .. } => Some(
+                "qemu-img is in the package qemu-utils (Debian) or qemu-img (RHEL); name a disk that is not there yet"
+                    .to_owned(),
+            ),
+            Self::StartHangs { .. } => Some(
+                "QEMU waits for somebody at a vhost-user socket: start the datapath first, `vdpa status` shows it"
+                    .to_owned(),
+            ),
             Self::TimedOut { .. } => {
                 Some("is another tool holding the domain? look at `virsh list --all`".to_owned())
             }

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use roxmltree::Node;
 use vdpa_hw::PciAddress;
 
-use crate::xml::{Document, child, children};
+use crate::xml::{Document, QEMU, child, children, pci};
 use crate::{DomainName, Domains, Error, Result, View};
 
 /// What a domain can hold.
@@ -118,7 +118,6 @@ fn held<'r>(xml: &str, resources: &'r [Resource]) -> Result<Vec<&'r Resource>> {
 ///
 /// Source: <https://libvirt.org/drvqemu.html#pass-through-of-arbitrary-qemu-commands>.
 pub(crate) fn command_line<'d>(document: &'d Document<'_>) -> Vec<(&'d str, &'d str, &'d str)> {
-    const QEMU: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
     let lines = document.domain().children().filter(|node| node.has_tag_name((QEMU, "commandline")));
     let arguments = lines.flat_map(|line| line.children().filter_map(|argument| argument.attribute("value")));
     let pairs = |argument: &'d str| {
@@ -127,19 +126,6 @@ pub(crate) fn command_line<'d>(document: &'d Document<'_>) -> Vec<(&'d str, &'d 
             .filter_map(move |part| part.split_once('=').map(|(name, value)| (argument, name, value)))
     };
     arguments.flat_map(pairs).collect()
-}
-
-/// The function that an `<address type='pci' domain=… bus=… slot=… function=…/>` names.
-fn pci(address: Node<'_, '_>) -> Option<PciAddress> {
-    let number = |name: &str| match address.attribute(name) {
-        None => Some(0),
-        Some(text) => match text.strip_prefix("0x") {
-            Some(hex) => u16::from_str_radix(hex, 16).ok(),
-            None => text.parse().ok(),
-        },
-    };
-    let byte = |name| number(name).and_then(|n| u8::try_from(n).ok());
-    PciAddress::new(number("domain")?, byte("bus")?, byte("slot")?, byte("function")?)
 }
 
 #[cfg(test)]

@@ -6,8 +6,13 @@
 //!   change and read what is ours; every other byte stays as it was.
 //! - [`Domains`]: the domains of one libvirt, by [`Virsh`] or, with the feature `mock`, in memory.
 //! - [`observe`] and [`enforce`]: the statement "this VF has this interface in this domain".
-//! - [`check`]: what would not work, or would work badly, before anything is touched.
+//! - [`Placement`]: how a domain is to take an interface: in which libvirt's words, where in the guest, on which
+//!   CPUs and pages.
+//! - [`check`]: what would not work, or would work badly, before anything is touched, each a [`Finding`].
+//! - [`Surroundings`]: whether the host has what the domain needs of it, by facts that are given; [`Endpoint`] and
+//!   [`User`] read some of them, [`propose`] chooses CPUs near the card.
 //! - [`Profile`]: what a domain asks of its host: memory, huge pages, NUMA nodes, vCPUs.
+//! - [`Blueprint`]: a new domain, and [`seed()`]: a disk with what its first start looks for.
 //! - [`holders`]: which domains use a PCI function, a socket or a character device.
 //!
 //! ```
@@ -37,28 +42,48 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is absent: nothing starts, stops or plugs into a running domain; an edit is to the definition
+//! What is absent: nothing stops or plugs into a running domain; an edit is to the definition
 //! and [`Effect`] says from when it counts. No C library is linked.
 
+mod blueprint;
 mod check;
 #[cfg(feature = "mock")]
 pub mod contract;
+mod disk;
 mod domains;
+mod endpoint;
 mod error;
+mod finding;
 mod holders;
+mod memlock;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod nouns;
+mod pinning;
+mod placement;
 mod profile;
+mod seed;
+mod surroundings;
+mod user;
 mod virsh;
 mod wiring;
 pub mod xml;
 
-pub use check::{Finding, Severity, check};
+pub use blueprint::{Blueprint, Network};
+pub use check::check;
+pub use disk::Disk;
 pub use domains::{Domains, Status, Versions, View};
+pub use endpoint::{Endpoint, Kind, Place};
 pub use error::{Error, Result};
+pub use finding::{Finding, Severity};
 pub use holders::{Holder, Resource, holders};
-pub use nouns::{Alias, DomainName, Interface, Role, Source};
+pub use memlock::locked_kib;
+pub use nouns::{Alias, DomainName, Interface, Role, Source, Version};
+pub use pinning::propose;
+pub use placement::{Pin, Placement};
 pub use profile::{Pages, Profile};
+pub use seed::seed;
+pub use surroundings::Surroundings;
+pub use user::User;
 pub use virsh::Virsh;
-pub use wiring::{Effect, enforce, observe, with_mac};
+pub use wiring::{Effect, enforce, enforce_as, observe, with_mac};

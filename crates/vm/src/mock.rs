@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::xml::{Document, Element, child};
-use crate::{DomainName, Domains, Error, Result, Status, Versions, View, xml};
+use crate::{DomainName, Domains, Error, Result, Role, Source, Status, Versions, View, xml};
 
 /// Called before (`false`) and after (`true`) the effect of each change, with what is done: an error
 /// makes the change fail there, so that after means: changed, and yet reported as failed.
@@ -159,6 +160,23 @@ impl Domains for MockDomains {
         self.gate(&doing, true)
     }
 
+    async fn start(&self, domain: &DomainName, limit: Duration) -> Result<()> {
+        let doing = format!("start domain `{domain}`");
+        self.gate(&doing, false)?;
+        let definition = self.look(domain, |domain| domain.definition.clone())?.unwrap_or_default();
+        // QEMU is to listen, and on a simulated host nobody comes.
+        let listens = xml::interfaces(&definition)?
+            .into_iter()
+            .any(|(_, interface)| matches!(interface.source, Source::VhostUser { role: Role::Server, .. }));
+        if listens {
+            return Err(Error::StartHangs { domain: domain.clone(), limit });
+        }
+        if !MockDomains::start(self, domain) {
+            return Err(Error::Refused { doing, message: "Domain is already active".to_owned() });
+        }
+        self.gate(&doing, true)
+    }
+
     async fn versions(&self) -> Result<Versions> {
         Ok(self.lock().versions.clone())
     }
@@ -234,7 +252,7 @@ mod tests {
 
     use super::*;
     use crate::contract;
-    use crate::{Effect, Interface, Source, enforce, observe};
+    use crate::{Effect, Interface, enforce, observe};
 
     const PLAIN: &str = include_str!("../fixtures/cx6.1.xml");
 

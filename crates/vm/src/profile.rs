@@ -6,7 +6,7 @@ use roxmltree::Node;
 use serde::{Deserialize, Serialize};
 
 use crate::check::vcpus;
-use crate::xml::{Document, Sharing, child, sharing};
+use crate::xml::{Document, Sharing, child, hard_limit, sharing};
 use crate::{Error, Result};
 
 /// What a domain asks of its host.
@@ -68,13 +68,13 @@ impl Profile {
                 Sharing::Private(place) => Some(place.to_owned()),
                 Sharing::Shared | Sharing::Unsaid => None,
             },
-            hard_limit_kib: document.at(&["memtune", "hard_limit"]).and_then(kib),
+            hard_limit_kib: hard_limit(&document).and_then(kib),
         })
     }
 }
 
 /// `<memory unit='GiB'>8</memory>`: KiB unless it says otherwise.
-fn kib(node: Node<'_, '_>) -> Option<u64> {
+pub(crate) fn kib(node: Node<'_, '_>) -> Option<u64> {
     scaled(node.text()?, node.attribute("unit").unwrap_or("KiB"))
 }
 

@@ -164,6 +164,18 @@ impl Domains for Virsh {
         self.run(&doing, &["define", "/dev/stdin"], Some(xml)).await.map(drop)
     }
 
+    async fn start(&self, domain: &DomainName, limit: Duration) -> Result<()> {
+        let patient = self.clone().with_limit(limit);
+        match patient.about(domain, "start domain", &["start"]).await {
+            Err(Error::TimedOut { .. }) => {
+                // libvirt goes on with the start when virsh has gone.
+                self.about(domain, "end the start of domain", &["destroy"]).await?;
+                Err(Error::StartHangs { domain: domain.clone(), limit })
+            }
+            started => started.map(drop),
+        }
+    }
+
     async fn versions(&self) -> Result<Versions> {
         let doing = "ask for libvirt's version";
         let said = self.run(doing, &["version", "--daemon"], None).await?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vdpa_hw::MacAddress;
 
-use crate::{Alias, DomainName, Domains, Error, Interface, Result, View, xml};
+use crate::{Alias, DomainName, Domains, Error, Interface, Placement, Result, Version, View, xml};
 
 /// The mark of our interface with this MAC in the definition of `domain`. [`Error::NoInterface`] if there is none.
 pub async fn with_mac(domains: &dyn Domains, domain: &DomainName, mac: MacAddress) -> Result<Alias> {
@@ -45,6 +45,17 @@ pub async fn enforce(
     owner: impl Into<Alias>,
     wanted: Option<&Interface>,
 ) -> Result<Effect> {
+    enforce_as(domains, domain, owner, wanted, Placement::default()).await
+}
+
+/// The same, and with a say in how the domain takes it. Where `placement` names no version, libvirt is asked for its.
+pub async fn enforce_as(
+    domains: &dyn Domains,
+    domain: &DomainName,
+    owner: impl Into<Alias>,
+    wanted: Option<&Interface>,
+    mut placement: Placement,
+) -> Result<Effect> {
     let alias = owner.into();
     let status = domains.status(domain).await?;
     if !status.persistent {
@@ -52,7 +63,12 @@ pub async fn enforce(
     }
     let before = domains.xml(domain, View::Definition).await?;
     let after = match wanted {
-        Some(interface) => xml::attach(&before, alias, interface)?,
+        Some(interface) => {
+            if placement.libvirt.is_none() {
+                placement.libvirt = version(domains).await?;
+            }
+            xml::attach_as(&before, alias, interface, &placement)?
+        }
         None => xml::detach(&before, alias)?,
     };
     if after == before {
@@ -70,6 +86,11 @@ pub async fn enforce(
     } else {
         Effect::Defined
     })
+}
+
+/// The version of libvirt; `None` for one that says it in another way than they all do.
+pub(crate) async fn version(domains: &dyn Domains) -> Result<Option<Version>> {
+    Ok(domains.versions().await?.libvirt.parse().ok())
 }
 
 async fn kept(

@@ -13,8 +13,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use vdpa_vm::{
-    DomainName, Domains, Error, Holder, Interface, Resource, Role, Source, View, Virsh, contract, enforce,
-    holders, xml,
+    Blueprint, Disk, DomainName, Domains, Effect, Endpoint, Error, Finding, Holder, Interface, Network, Pin,
+    Placement, Resource, Role, Source, Surroundings, View, Virsh, contract, enforce, enforce_as, holders,
+    seed, xml,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -347,6 +348,261 @@ fn every_edited_document_is_valid_by_libvirts_schema() {
             assert_eq!(xml::detach(&wired, vf()).unwrap(), document);
         }
     }
+}
+
+/// Whatever else comes with an interface: words for an old libvirt, a limit, pins, pages, an address, shared cells.
+#[test]
+fn every_placement_is_valid_by_libvirts_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    let pins = [(0, 0), (1, 1)].map(|(vcpu, cpu)| Pin { vcpu, cpu }).to_vec();
+    let cells = "<cpu><numa><cell id='0' cpus='0' memory='4' unit='GiB'/><cell id='1' cpus='1' memory='4' unit='GiB'/></numa></cpu>";
+    let fixture =
+        include_str!("../fixtures/cx6.1.xml").replace("<cpu mode='host-model' check='partial'/>", cells);
+    let bare = "<domain type='kvm'><name>a</name><memory unit='GiB'>8</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>";
+    let free = fixture.lines().filter(|line| !line.contains("vcpupin")).collect::<Vec<_>>().join("\n");
+    let kernel = |n: u8| Interface {
+        source: Source::Vdpa { device: format!("/dev/vhost-vdpa-{n}").into() },
+        mac: vdpa_hw::MacAddress::new([0xe4, 0x11, 0x22, 0x33, 0x55, n]),
+        page_per_vq: true,
+        ..client(Path::new("/x"))
+    };
+    for document in [free.as_str(), fixture.as_str(), bare] {
+        for libvirt in ["7.1.0", "8.0.0", "9.0.0"] {
+            let address = Some("0000:00:1e.0".parse().unwrap());
+            let pins = if document == fixture { Vec::new() } else { pins.clone() };
+            let place = Placement {
+                libvirt: Some(libvirt.parse().unwrap()),
+                address,
+                pins,
+                huge_pages: Some("1G".parse().unwrap()),
+            };
+            let user = Interface { page_per_vq: true, ..client(Path::new("/run/vdpa/vf0.sock")) };
+            let one = xml::attach_as(document, vf(), &user, &place).unwrap();
+            is_valid(&one, directory.path());
+            assert_eq!(xml::detach(&one, vf()).unwrap(), document);
+            let anywhere = Placement { address: None, ..place };
+            let one = xml::attach_as(document, vf(), &kernel(0), &anywhere).unwrap();
+            let two = xml::attach_as(&one, kernel(1).mac, &kernel(1), &anywhere).unwrap();
+            assert_eq!(two.contains("hard_limit"), libvirt < "8.7.0", "{two}");
+            is_valid(&two, directory.path());
+        }
+    }
+}
+
+/// The address is where the guest sees it, and detaching gives libvirt's definition back to the byte.
+#[tokio::test]
+async fn libvirt_puts_the_device_where_it_is_asked_for() {
+    let libvirt = Libvirt::start();
+    let domains = libvirt.domains();
+    let domain: DomainName = "placed".parse().unwrap();
+    domains
+        .define(
+            &libvirt.template(
+                "placed",
+                "<cpu><numa><cell id='0' cpus='0-1' memory='64' unit='MiB'/></numa></cpu>",
+            ),
+        )
+        .await
+        .unwrap();
+    let before = domains.xml(&domain, View::Definition).await.unwrap();
+    let socket = libvirt.directory.path().join("placed.sock");
+    let interface = Interface {
+        source: Source::VhostUser { socket: socket.clone(), role: Role::Server },
+        page_per_vq: true,
+        ..client(&socket)
+    };
+    let place = Placement { address: Some("0000:00:1d.0".parse().unwrap()), ..Placement::default() };
+    let effect = enforce_as(&domains, &domain, vf(), Some(&interface), place).await.unwrap();
+    assert_eq!(effect, Effect::Defined);
+    let datapath = std::thread::spawn(move || serve(connect(&socket)));
+    libvirt.virsh(&["start", "placed"]);
+    let argv = arguments_of_guest("placed", libvirt.directory.path());
+    libvirt.virsh(&["destroy", "placed"]);
+    datapath.join().unwrap();
+    assert!(argv.contains(r#""bus":"pcie.0","addr":"0x1d""#), "{argv}");
+    assert!(argv.contains(r#""share":true"#), "{argv}");
+    enforce(&domains, &domain, vf(), None).await.unwrap();
+    assert_eq!(domains.xml(&domain, View::Definition).await.unwrap(), before);
+}
+
+/// A new domain with an overlay of an image, a seed and an interface: valid, defined, and it runs.
+#[tokio::test]
+async fn a_new_domain_is_made_and_runs() {
+    let libvirt = Libvirt::start();
+    let domains = libvirt.domains();
+    let at = |name: &str| libvirt.directory.path().join(name);
+    let image = Disk { path: at("image.qcow2"), size_gib: Some(1), image: None };
+    image.make().await.unwrap();
+    let disk = Disk { path: at("new.qcow2"), size_gib: None, image: Some(image.path.clone()) };
+    disk.make().await.unwrap();
+    fs::write(at("new.seed.img"), seed("CIDATA", &[("user-data", b"#cloud-config\n")]).unwrap()).unwrap();
+    fs::write(at("installer.iso"), [0; 2048]).unwrap();
+    // libvirtd may be another user than we are.
+    for name in ["image.qcow2", "new.qcow2", "new.seed.img", "installer.iso"] {
+        fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    let blueprint = Blueprint {
+        name: "new".parse().unwrap(),
+        memory_mib: 64,
+        huge_pages: None,
+        vcpus: 2,
+        pins: Vec::new(),
+        disk: disk.path.clone(),
+        installer: Some(at("installer.iso")),
+        seed: Some(at("new.seed.img")),
+        network: Network::Absent,
+        vnc: None,
+        emulator: Some(libvirt.emulator.clone()),
+        kvm: false,
+    };
+    let full = Blueprint {
+        huge_pages: Some("1G".parse().unwrap()),
+        pins: vec![Pin { vcpu: 0, cpu: 14 }],
+        network: Network::Bridge("baremetal".to_owned()),
+        vnc: Some(59000),
+        kvm: true,
+        ..blueprint.clone()
+    };
+    for text in [blueprint.xml(), full.xml()] {
+        is_valid(&text, libvirt.directory.path());
+        is_valid(
+            &xml::attach(&text, vf(), &client(Path::new("/run/a.sock"))).unwrap(),
+            libvirt.directory.path(),
+        );
+    }
+    domains.define(&blueprint.xml()).await.unwrap();
+    domains.start(&blueprint.name, LIMIT).await.unwrap();
+    assert!(domains.status(&blueprint.name).await.unwrap().active);
+    let argv = arguments_of_guest("new", libvirt.directory.path());
+    for part in ["new.qcow2", "image.qcow2", "new.seed.img", "installer.iso", "-accel tcg"] {
+        assert!(argv.contains(part), "{part}: {argv}");
+    }
+    let again = domains.start(&blueprint.name, LIMIT).await.unwrap_err();
+    assert!(
+        matches!(&again, Error::Refused { message, .. } if message.contains("already active")),
+        "{again}"
+    );
+}
+
+/// A start that hangs is ended, and the domain is shut off and can be started again.
+#[tokio::test]
+async fn a_start_that_hangs_is_ended() {
+    let libvirt = Libvirt::start();
+    let domains = libvirt.domains();
+    let domain: DomainName = "hangs".parse().unwrap();
+    let socket = libvirt.directory.path().join("hangs.sock");
+    let source = Source::VhostUser { socket: socket.clone(), role: Role::Server };
+    domains.define(&libvirt.template("hangs", "")).await.unwrap();
+    enforce(&domains, &domain, vf(), Some(&Interface { source, ..client(&socket) })).await.unwrap();
+    let limit = Duration::from_secs(6);
+    let error = domains.start(&domain, limit).await.unwrap_err();
+    assert_eq!(error, Error::StartHangs { domain: domain.clone(), limit });
+    assert!(!domains.status(&domain).await.unwrap().active);
+    let datapath = std::thread::spawn(move || serve(connect(&socket)));
+    domains.start(&domain, LIMIT).await.unwrap();
+    libvirt.virsh(&["destroy", "hangs"]);
+    datapath.join().unwrap();
+}
+
+/// The seed is a file system that others read: by its label, and its files by their names.
+#[test]
+fn a_seed_is_read_by_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("seed.img");
+    let content: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    fs::write(
+        &file,
+        seed("OEMDRV", &[("ks.cfg", b"text\n"), ("user-data of some length", &content)]).unwrap(),
+    )
+    .unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().expect("packages util-linux and mtools");
+        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let path = file.to_str().unwrap();
+    let probed = String::from_utf8(run("blkid", &["-p", "-o", "export", path])).unwrap();
+    assert!(probed.contains("\nLABEL=OEMDRV\n") && probed.contains("\nTYPE=vfat\n"), "{probed}");
+    assert_eq!(run("mtype", &["-i", path, "::ks.cfg"]), b"text\n");
+    assert_eq!(run("mtype", &["-i", path, "::user-data of some length"]), content);
+}
+
+/// What is said of a start is what a start does: it waits where QEMU listens, it fails where nobody does.
+#[tokio::test]
+async fn a_start_does_what_the_findings_say() {
+    let libvirt = Libvirt::start();
+    let domains = libvirt.domains();
+    for (name, role) in [("waits", Role::Server), ("fails", Role::Client { reconnect: None })] {
+        let domain: DomainName = name.parse().unwrap();
+        let socket = libvirt.directory.path().join(format!("{name}.sock"));
+        // A socket that somebody left.
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let interface =
+            Interface { source: Source::VhostUser { socket: socket.clone(), role }, ..client(&socket) };
+        domains.define(&libvirt.template(name, "")).await.unwrap();
+        enforce(&domains, &domain, vf(), Some(&interface)).await.unwrap();
+        let definition = domains.xml(&domain, View::Definition).await.unwrap();
+        let endpoint = Endpoint::look(Path::new("/"), &socket).unwrap();
+        let around = Surroundings { endpoint: Some(endpoint), ..Surroundings::default() };
+        let found = around.check(&domain, &definition, &interface, &Placement::default()).unwrap();
+        let started = Command::new("timeout")
+            .args(["8", "virsh", "-q", "-c", &libvirt.uri, "start", name])
+            .env("LC_ALL", "C")
+            .output()
+            .unwrap();
+        // timeout(1) ends with 124 what it had to stop.
+        let (code, said) = (started.status.code(), String::from_utf8_lossy(&started.stderr));
+        if role == Role::Server {
+            assert_eq!(found, [Finding::StartWaits(socket)]);
+            assert_eq!(code, Some(124), "{said}");
+            libvirt.virsh(&["destroy", name]);
+        } else {
+            assert_eq!(found, [Finding::StartFails(socket)]);
+            assert!(code == Some(1) && said.contains("Connection refused"), "{code:?} {said}");
+        }
+    }
+}
+
+/// The two arguments that an old libvirt is given do in QEMU what `page_per_vq` does.
+#[test]
+fn qemu_takes_the_arguments_for_an_old_libvirt() {
+    let interface = Interface { page_per_vq: true, ..client(Path::new("/x")) };
+    let place = Placement::of("7.0.0".parse().unwrap());
+    let text = xml::attach_as(include_str!("../fixtures/cx6.1.xml"), vf(), &interface, &place).unwrap();
+    let value =
+        |line: &str| line.trim().strip_prefix("<qemu:arg value='")?.strip_suffix("'/>").map(str::to_owned);
+    let set: Vec<String> = text.lines().filter_map(value).collect();
+    assert_eq!(set.len(), 2, "{text}");
+    // As libvirt before 7.9 wrote a device: its id is the alias.
+    let device = format!("virtio-net-pci,netdev=n0,id={}", vdpa_vm::Alias::from(vf()));
+    let mut qemu = Command::new(emulator())
+        .args(["-machine", "q35,accel=tcg", "-S", "-nodefaults", "-display", "none", "-monitor", "stdio"])
+        .args(["-netdev", "hubport,id=n0,hubid=0", "-device", &device])
+        .args(&set)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    qemu.stdin.take().unwrap().write_all(b"info qtree\nquit\n").unwrap();
+    let said = qemu.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("page-per-vq = true"), "{said}");
+}
+
+/// libvirt's test driver, on a node that each connection reads anew: what was defined is not kept, and that is told.
+#[tokio::test]
+async fn a_libvirt_that_does_not_keep_an_interface_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("node.xml");
+    let domain = "<domain type='test'><name>a</name><memory>65536</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>";
+    fs::write(&file, format!("<node>{domain}</node>")).unwrap();
+    let domains = Virsh::new(format!("test://{}", file.display()));
+    let name: DomainName = "a".parse().unwrap();
+    assert_eq!(domains.list().await.unwrap(), std::slice::from_ref(&name));
+    let error = enforce(&domains, &name, vf(), Some(&client(Path::new("/run/a.sock")))).await.unwrap_err();
+    let Error::NotKept { domain, why } = &error else { panic!("{error:?}") };
+    assert!(*domain == name && why.ends_with("found none"), "{error}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vdpa_hw::{MacAddress, PciAddress, Vf};
-use vdpa_vm::{Interface, Role, Source, xml};
+use vdpa_vm::{Interface, Pin, Placement, Role, Source, xml};
 
 const INSTALLED: &str = include_str!("../fixtures/cx6.1.xml");
 /// As the reference how-to ends: the NIC in `<qemu:commandline>`, memory shared by its NUMA cell.
@@ -60,6 +60,127 @@ fn a_kernel_vdpa_device_leaves_the_memory_as_it_is() {
     let wired = xml::attach(INSTALLED, vf(0), &wanted).unwrap();
     assert!(!wired.contains("<access") && !wired.contains("created="), "{wired}");
     assert_eq!(xml::find(&wired, vf(0)).unwrap(), Some(wanted));
+}
+
+/// The lines of `wired` that `before` has not.
+fn added<'w>(wired: &'w str, before: &str) -> Vec<&'w str> {
+    wired.lines().map(str::trim).filter(|line| !before.lines().any(|old| old.trim() == *line)).collect()
+}
+
+#[test]
+fn memory_is_shared_on_every_numa_cell() {
+    let cells = "<cpu mode='host-model' check='partial'>\n    <numa>\n      <cell id='0' cpus='0' memory='4' unit='GiB'/>\n      \
+                 <cell\n id='1' cpus='1' memory='4' unit='GiB' ></cell>\n    </numa>\n  </cpu>";
+    let before = INSTALLED.replace("<cpu mode='host-model' check='partial'/>", cells);
+    let wired = xml::attach(&before, vf(0), &client(0)).unwrap();
+    assert!(wired.contains("<access mode='shared'/>") && wired.contains("cells='0 1'"), "{wired}");
+    assert!(
+        wired.contains("<cell memAccess='shared' id='0'")
+            && wired.contains("<cell memAccess='shared'\n id='1'")
+    );
+    assert_eq!(xml::detach(&wired, vf(0)).unwrap(), before);
+    // What somebody made of it since is theirs.
+    let theirs = wired.replacen("memAccess='shared'", "memAccess='private'", 1);
+    assert!(xml::detach(&theirs, vf(0)).unwrap().contains("<cell memAccess='private' id='0'"));
+}
+
+#[test]
+fn a_libvirt_that_is_too_old_is_told_on_the_command_line() {
+    let old = Placement::of("7.0.0".parse().unwrap());
+    let wired = xml::attach_as(INSTALLED, vf(0), &client(0), &old).unwrap();
+    assert!(!wired.contains("page_per_vq"), "{wired}");
+    let lines: Vec<_> = added(&wired, INSTALLED).into_iter().filter(|line| line.contains("qemu:")).collect();
+    assert_eq!(
+        lines,
+        [
+            "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>",
+            "<qemu:arg value='-set'/>",
+            "<qemu:arg value='device.ua-vdpa-0000-43-00-0-vf0.page-per-vq=on'/>",
+            "</qemu:commandline>",
+        ]
+    );
+    assert_eq!(xml::find(&wired, vf(0)).unwrap(), Some(client(0)));
+    // With a newer libvirt the same statement is in other words, and the command line is gone.
+    let new = xml::attach_as(&wired, vf(0), &client(0), &Placement::of("9.0.0".parse().unwrap())).unwrap();
+    assert!(!new.contains("commandline") && new.contains("page_per_vq='on'"), "{new}");
+    assert_eq!(xml::detach(&new, vf(0)).unwrap(), INSTALLED);
+    // The how-to's own arguments stay, whatever comes and goes beside them.
+    let wired = xml::attach_as(RUNNING, vf(0), &client(0), &old).unwrap();
+    assert!(wired.contains("<qemu:arg value='-set'/>\n    <qemu:arg value='device.ua-"), "{wired}");
+    assert_eq!(xml::detach(&wired, vf(0)).unwrap(), RUNNING);
+}
+
+/// Pitfall 35: a libvirt that lets QEMU lock less than each vhost-vdpa device needs is given a limit.
+#[test]
+fn memory_can_be_locked_for_each_kernel_device() {
+    let kernel = |n| interface(n, Source::Vdpa { device: format!("/dev/vhost-vdpa-{n}").into() });
+    for (libvirt, one, two) in
+        [("7.1.0", Some(9), Some(17)), ("8.6.0", None, Some(17)), ("8.7.0", None, None)]
+    {
+        let place = Placement::of(libvirt.parse().unwrap());
+        let limit =
+            |gib: Option<u64>| gib.map(|gib| format!("<hard_limit unit='KiB'>{}</hard_limit>", gib << 20));
+        let wired = xml::attach_as(INSTALLED, vf(0), &kernel(0), &place).unwrap();
+        let found = |text: &str| {
+            added(text, INSTALLED).into_iter().find(|line| line.contains("hard_limit")).map(str::to_owned)
+        };
+        assert_eq!(found(&wired), limit(one), "{libvirt}");
+        let wired = xml::attach_as(&wired, vf(1), &kernel(1), &place).unwrap();
+        assert_eq!(found(&wired), limit(two), "{libvirt}");
+        let left = xml::detach(&wired, vf(0)).unwrap();
+        assert_eq!(xml::detach(&left, vf(1)).unwrap(), INSTALLED, "{libvirt}");
+    }
+    let tight = INSTALLED.replace("<os>", "<memtune><hard_limit unit='GiB'>9</hard_limit></memtune><os>");
+    let place = Placement::default();
+    let wired = xml::attach_as(&tight, vf(0), &kernel(0), &place).unwrap();
+    let error = xml::attach_as(&wired, vf(1), &kernel(1), &place).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the domain's hard limit of 9437184 KiB is less than the 17825792 KiB that QEMU locks for 2 vhost-vdpa devices"
+    );
+}
+
+#[test]
+fn vcpus_are_pinned_where_nobody_pins_them() {
+    let pins = [(0, 14), (1, 16)].map(|(vcpu, cpu)| Pin { vcpu, cpu }).to_vec();
+    let place = Placement { pins: pins.clone(), ..Placement::default() };
+    let error = xml::attach_as(INSTALLED, vf(0), &client(0), &place).unwrap_err();
+    assert_eq!(error.to_string(), "the domain pins its vCPUs already");
+    let start = INSTALLED.find("  <cputune>").unwrap();
+    let end = INSTALLED.find("</cputune>\n").unwrap() + "</cputune>\n".len();
+    let free = [&INSTALLED[..start], &INSTALLED[end..]].concat();
+    let wired = xml::attach_as(&free, vf(0), &client(0), &place).unwrap();
+    assert_eq!(xml::pins(&wired).unwrap(), pins);
+    assert!(wired.contains("</vcpu>\n  <cputune>\n    <vcpupin vcpu='0' cpuset='14'/>\n"), "{wired}");
+    let other = Placement { pins: vec![Pin { vcpu: 0, cpu: 2 }], ..place };
+    let moved = xml::attach_as(&wired, vf(0), &client(0), &other).unwrap();
+    assert_eq!(xml::pins(&moved).unwrap(), other.pins);
+    assert_eq!(xml::detach(&moved, vf(0)).unwrap(), free);
+}
+
+#[test]
+fn the_guest_sees_the_device_where_it_is_asked_for() {
+    let at = |address: &str| Placement { address: Some(address.parse().unwrap()), ..Placement::default() };
+    let wired = xml::attach_as(INSTALLED, vf(0), &client(0), &at("0000:07:00.0")).unwrap();
+    let line = "<address type='pci' domain='0x0000' bus='0x07' slot='0x00' function='0x0'/>";
+    assert!(added(&wired, INSTALLED).contains(&line), "{wired}");
+    // Left to libvirt it stays where it is; asked for elsewhere it moves.
+    assert_eq!(xml::attach(&wired, vf(0), &client(0)).unwrap(), wired);
+    let moved = xml::attach_as(&wired, vf(0), &client(0), &at("0000:00:1f.1")).unwrap();
+    assert!(moved.contains("bus='0x00' slot='0x1f' function='0x1'") && !moved.contains(line), "{moved}");
+    let error = xml::attach_as(INSTALLED, vf(0), &client(0), &at("0000:04:00.0")).unwrap_err();
+    assert_eq!(error.to_string(), "0000:04:00.0 in the guest is where a <disk> is");
+}
+
+#[test]
+fn memory_is_made_of_huge_pages_where_that_is_asked_for() {
+    let plain = "<domain>\n  <name>a</name>\n  <memory unit='GiB'>8</memory>\n  <vcpu>2</vcpu>\n</domain>\n";
+    let place = Placement { huge_pages: Some("1G".parse().unwrap()), ..Placement::default() };
+    let wired = xml::attach_as(plain, vf(0), &client(0), &place).unwrap();
+    assert!(wired.contains("<page size='1048576' unit='KiB'/>") && !wired.contains("memfd"), "{wired}");
+    assert_eq!(xml::detach(&wired, vf(0)).unwrap(), plain);
+    let there = xml::attach_as(INSTALLED, vf(0), &client(0), &place).unwrap();
+    assert_eq!(there.matches("<hugepages>").count(), 1);
 }
 
 #[test]
@@ -240,7 +361,24 @@ fn documents() -> impl Strategy<Value = String> {
             .prop_map(|items| items.into_iter().map(|(between, item)| between + &item).collect())
             .boxed()
     };
+    let line = prop_oneof![
+        Just("<q:commandline xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'/>".to_owned()),
+        Just(
+            "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n    \
+             <qemu:arg value='-set'/><qemu:arg value='device.net0.x=y'/></qemu:commandline>"
+                .to_owned()
+        ),
+    ];
+    let tune = prop_oneof![
+        Just("<memtune/><cputune></cputune>".to_owned()),
+        Just(
+            "<memtune><swap_hard_limit>9</swap_hard_limit></memtune><cputune><shares>2</shares></cputune>"
+                .to_owned()
+        ),
+    ];
     let parts = (
+        maybe(line.boxed()),
+        maybe(tune.boxed()),
         maybe(element("metadata", once(metadata.boxed()))),
         maybe(Just("<memory unit='GiB'>8</memory>".to_owned()).boxed()),
         maybe(element("memoryBacking", once(backing.boxed()))),
@@ -256,11 +394,11 @@ fn documents() -> impl Strategy<Value = String> {
         between(),
     );
     (heads, any::<bool>(), any::<bool>(), parts).prop_map(|(head, name_last, crlf, parts)| {
-        let (metadata, memory, backing, cpu, devices, tail) = parts;
+        let (line, tune, metadata, memory, backing, cpu, devices, tail) = parts;
         let name = "\n  <name>a</name> <!-- the name --><vcpu>4</vcpu>";
         let (first, last) = if name_last { ("", name) } else { (name, "") };
         let doctype = "<!DOCTYPE domain [<!ENTITY who 'qemu'> <!-- <devices/> -->]>\n";
-        let text = format!("{head}{doctype}<domain type='kvm'>{first}{metadata}{memory}{backing}{cpu}{devices}{last}{tail}</domain>\n");
+        let text = format!("{head}{doctype}<domain type='kvm'>{first}{metadata}{memory}{tune}{backing}{cpu}{devices}{last}{line}{tail}</domain>\n");
         if crlf { text.replace('\n', "\r\n") } else { text }
     })
 }
@@ -282,6 +420,20 @@ fn interfaces(n: u8) -> impl Strategy<Value = Interface> {
     )
 }
 
+/// Every way for a domain to take an interface, save for addresses, which two could have.
+fn placements() -> impl Strategy<Value = Placement> {
+    let versions = prop_oneof![
+        Just(None),
+        prop_oneof!["6\\.9\\.0", "7\\.8\\.0", "7\\.9\\.0", "8\\.7\\.0"]
+            .prop_map(|text| Some(text.parse().unwrap())),
+    ];
+    let pages = prop::option::of(Just("1G".parse().unwrap()));
+    (versions, 0u16..4, pages).prop_map(|(libvirt, pinned, huge_pages)| {
+        let pins = (0..pinned).map(|vcpu| Pin { vcpu, cpu: 14 + u32::from(vcpu) * 2 }).collect();
+        Placement { libvirt, pins, huge_pages, address: None }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -301,6 +453,21 @@ proptest! {
         prop_assert_eq!(xml::interfaces(&two).unwrap(), [(vf(0).into(), a), (vf(1).into(), b.clone())]);
         let left = xml::detach(&two, vf(first)).unwrap();
         prop_assert_eq!(xml::interfaces(&left).unwrap().len(), 1);
+        prop_assert_eq!(&xml::detach(&left, vf(1 - first)).unwrap(), &document, "by way of {} and {}", two, left);
+    }
+
+    #[test]
+    fn however_it_is_placed_it_leaves_no_trace(
+        document in documents(), a in interfaces(0), b in interfaces(1), place in placements(), first in 0u16..2,
+    ) {
+        let one = xml::attach_as(&document, vf(0), &a, &place).unwrap();
+        prop_assert_eq!(xml::find(&one, vf(0)).unwrap(), Some(a.clone()), "in {}", one);
+        prop_assert_eq!(&xml::attach_as(&one, vf(0), &a, &place).unwrap(), &one, "twice is once");
+        prop_assert_eq!(&xml::detach(&one, vf(0)).unwrap(), &document, "by way of {}", one);
+        let two = xml::attach_as(&one, vf(1), &b, &place).unwrap();
+        prop_assert_eq!(&xml::attach_as(&two, vf(1), &b, &place).unwrap(), &two, "twice is once");
+        prop_assert_eq!(xml::find(&two, vf(0)).unwrap(), Some(a));
+        let left = xml::detach(&two, vf(first)).unwrap();
         prop_assert_eq!(&xml::detach(&left, vf(1 - first)).unwrap(), &document, "by way of {} and {}", two, left);
     }
 

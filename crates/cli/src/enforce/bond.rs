@@ -34,7 +34,7 @@ pub(super) async fn set(
         host.links.set_master(leaving, None).await?;
         if ingress.contains(&leaving) {
             // ovs-vswitchd puts one on each member of a bond that is its port, and leaves it.
-            super::bridge::remove_ingress(host, leaving).await?;
+            host.links.remove_ingress_qdisc(leaving).await?;
         }
     }
     for joining in stay.difference(&members) {

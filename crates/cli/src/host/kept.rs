@@ -67,6 +67,12 @@ impl Domains for Kept<MockDomains> {
         defined
     }
 
+    async fn start(&self, domain: &DomainName, limit: std::time::Duration) -> vdpa_vm::Result<()> {
+        let started = Domains::start(&*self.part, domain, limit).await;
+        self.host.keep();
+        started
+    }
+
     async fn versions(&self) -> vdpa_vm::Result<vdpa_vm::Versions> {
         self.part.versions().await
     }

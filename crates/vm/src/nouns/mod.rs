@@ -3,7 +3,9 @@
 mod alias;
 mod domain;
 mod interface;
+mod version;
 
 pub use alias::Alias;
 pub use domain::DomainName;
 pub use interface::{Interface, Role, Source};
+pub use version::Version;

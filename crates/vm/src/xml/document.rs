@@ -131,6 +131,22 @@ impl<'a> Document<'a> {
         Ok(Splice { range: self.before_white_space(range.start)..range.end, text: String::new() })
     }
 
+    /// The splice that gives `node` an attribute, before those that it has.
+    pub(crate) fn add_attribute(&self, node: Node<'_, 'a>, name: &str, value: &str) -> Result<Splice> {
+        let at = own_range(node)?.start + 1 + self.qualified_name(node).len();
+        Ok(Splice { range: at..at, text: format!(" {name}='{value}'") })
+    }
+
+    /// The splice that takes an attribute of `node` out, and the white space before it; `None` where it has none.
+    pub(crate) fn remove_attribute(&self, node: Node<'_, 'a>, name: &str) -> Result<Option<Splice>> {
+        own_range(node)?;
+        let Some(attribute) = node.attributes().find(|attribute| attribute.name() == name) else {
+            return Ok(None);
+        };
+        let range = attribute.range();
+        Ok(Some(Splice { range: self.before_white_space(range.start)..range.end, text: String::new() }))
+    }
+
     /// The splice that makes `<name></name>` an empty-element tag again.
     pub(crate) fn collapse(&self, node: Node<'_, 'a>) -> Result<Splice> {
         let (tag_end, _) = self.start_tag(node);
@@ -152,7 +168,8 @@ impl<'a> Document<'a> {
         (node.range().end, false)
     }
 
-    fn qualified_name(&self, node: Node<'_, 'a>) -> &'a str {
+    /// An element's name with its prefix.
+    pub(crate) fn qualified_name(&self, node: Node<'_, 'a>) -> &'a str {
         let rest = &self.text[node.range().start + 1..];
         let end = rest.find(|c: char| c.is_ascii_whitespace() || c == '/' || c == '>').unwrap_or(rest.len());
         &rest[..end]

@@ -27,6 +27,7 @@ impl Layout {
 pub(crate) struct Element {
     name: &'static str,
     attributes: String,
+    text: String,
     children: Vec<Child>,
 }
 
@@ -38,7 +39,7 @@ enum Child {
 
 impl Element {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, attributes: String::new(), children: Vec::new() }
+        Self { name, attributes: String::new(), text: String::new(), children: Vec::new() }
     }
 
     /// With an attribute; `value` is escaped.
@@ -50,6 +51,12 @@ impl Element {
     /// With text from the document among its attributes.
     pub(crate) fn with_verbatim(mut self, attribute: &str) -> Self {
         self.attributes.extend([" ", attribute]);
+        self
+    }
+
+    /// With text for its content; it is escaped.
+    pub(crate) fn saying(mut self, text: &(impl ToString + ?Sized)) -> Self {
+        self.text.push_str(&escape(text.to_string()));
         self
     }
 
@@ -80,10 +87,11 @@ impl Element {
 
     fn write_to(&self, writer: &mut Writer<Vec<u8>>, layout: &Layout) -> std::io::Result<()> {
         let start = BytesStart::from_content(format!("{}{}", self.name, self.attributes), self.name.len());
-        if self.children.is_empty() {
+        if self.children.is_empty() && self.text.is_empty() {
             return writer.write_event(Event::Empty(start));
         }
         writer.write_event(Event::Start(start))?;
+        writer.write_event(Event::Text(BytesText::from_escaped(self.text.as_str())))?;
         let inner = layout.inner();
         for child in &self.children {
             writer.write_event(Event::Text(BytesText::from_escaped(&*inner.separator)))?;
@@ -94,7 +102,9 @@ impl Element {
                 }
             }
         }
-        writer.write_event(Event::Text(BytesText::from_escaped(&*layout.separator)))?;
+        if !self.children.is_empty() {
+            writer.write_event(Event::Text(BytesText::from_escaped(&*layout.separator)))?;
+        }
         writer.write_event(Event::End(BytesEnd::new(self.name)))
     }
 }
@@ -118,5 +128,6 @@ mod tests {
         let layout = Layout { separator: "\r\n\t".to_owned(), unit: "\t".to_owned() };
         assert_eq!(element.write(&layout), "<a>\r\n\t\t<b c='1'>\r\n\t\t\t<d />\r\n\t\t</b>\r\n\t</a>");
         assert_eq!(element.write(&Layout::default()), "<a><b c='1'><d /></b></a>");
+        assert_eq!(Element::new("a").saying("b & c").write(&layout), "<a>b &amp; c</a>");
     }
 }

@@ -7,9 +7,12 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use roxmltree::Node;
+use vdpa_hw::PciAddress;
 
 use super::document::{Document, child, children};
 use super::element::Element;
+use super::pass;
+use crate::placement::Form;
 use crate::{Alias, Error, Finding, Interface, Result, Role, Source};
 
 /// The attributes of `<driver>` that an [`Interface`] speaks of.
@@ -33,7 +36,7 @@ pub(super) fn of<'d, 'a>(document: &'d Document<'a>, wanted: Alias) -> Option<No
 }
 
 /// Reads an `<interface>` of ours.
-pub(super) fn read(interface: Node<'_, '_>, alias: Alias) -> Result<Interface> {
+pub(super) fn read(document: &Document<'_>, interface: Node<'_, '_>, alias: Alias) -> Result<Interface> {
     let changed = |why: String| Error::Changed { alias: alias.to_string(), why };
     let attribute = |element: &str, name: &str| {
         let found = child(interface, element).and_then(|node| node.attribute(name));
@@ -66,7 +69,8 @@ pub(super) fn read(interface: Node<'_, '_>, alias: Alias) -> Result<Interface> {
         queues: number("queues")?.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN),
         rx_ring: number("rx_queue_size")?,
         tx_ring: number("tx_queue_size")?,
-        page_per_vq: driver.and_then(|driver| driver.attribute("page_per_vq")) == Some("on"),
+        page_per_vq: driver.and_then(|driver| driver.attribute("page_per_vq")) == Some("on")
+            || pass::is_set(document, alias),
     })
 }
 
@@ -81,11 +85,43 @@ fn reconnect(interface: Node<'_, '_>) -> std::result::Result<Option<u32>, String
     text.parse().map(Some).map_err(|_| format!("its reconnect timeout is `{text}`"))
 }
 
-/// Writes an interface marked with `alias`. What an element in its place says beyond an [`Interface`] (the
-/// guest's PCI address, an MTU, a boot order) is carried over from `former`.
+/// Whether `<interface>` says so itself that each doorbell has a page of its own.
+pub(super) fn says_page_per_vq(interface: Node<'_, '_>) -> bool {
+    child(interface, "driver").and_then(|driver| driver.attribute("page_per_vq")) == Some("on")
+}
+
+/// Where the guest sees a device of the document.
+pub(crate) fn address(device: Node<'_, '_>) -> Option<PciAddress> {
+    let address = child(device, "address").filter(|address| address.attribute("type") == Some("pci"))?;
+    pci(address)
+}
+
+/// The function that an `<address domain=… bus=… slot=… function=…/>` names.
+pub(crate) fn pci(address: Node<'_, '_>) -> Option<PciAddress> {
+    let number = |name: &str| match address.attribute(name) {
+        None => Some(0),
+        Some(text) => match text.strip_prefix("0x") {
+            Some(hex) => u16::from_str_radix(hex, 16).ok(),
+            None => text.parse().ok(),
+        },
+    };
+    let byte = |name| number(name).and_then(|n| u8::try_from(n).ok());
+    PciAddress::new(number("domain")?, byte("bus")?, byte("slot")?, byte("function")?)
+}
+
+/// What is to be written of an interface.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'w> {
+    pub(super) interface: &'w Interface,
+    pub(super) alias: Alias,
+    pub(super) form: Form,
+    pub(super) address: Option<PciAddress>,
+}
+
+/// Writes an interface. What an element in its place says beyond an [`Interface`] (the guest's PCI address where no
+/// other is wanted, an MTU, a boot order) is carried over from `former`.
 pub(super) fn write(
-    interface: &Interface,
-    alias: Alias,
+    Wanted { interface, alias, form, address }: Wanted<'_>,
     former: Option<(&Document<'_>, Node<'_, '_>)>,
 ) -> Result<Element> {
     let text = |path: &PathBuf| {
@@ -112,22 +148,31 @@ pub(super) fn write(
         .holding(Element::new("mac").with("address", &interface.mac))
         .holding(source)
         .holding(Element::new("model").with("type", "virtio"));
-    let driver = driver(interface, former);
+    let driver = driver(interface, form, former);
     if !driver.is_bare() {
         element = element.holding(driver);
     }
     element = element.holding(Element::new("alias").with("name", &alias));
+    if let Some(address) = address {
+        element = element.holding(
+            Element::new("address")
+                .with("type", "pci")
+                .with("domain", &format_args!("0x{:04x}", address.domain()))
+                .with("bus", &format_args!("0x{:02x}", address.bus()))
+                .with("slot", &format_args!("0x{:02x}", address.device()))
+                .with("function", &format_args!("0x{:x}", address.function())),
+        );
+    }
     if let Some((document, former)) = former {
-        for node in
-            former.children().filter(|node| node.is_element() && !CHILDREN.contains(&node.tag_name().name()))
-        {
+        let replaced = |name: &str| CHILDREN.contains(&name) || name == "address" && address.is_some();
+        for node in former.children().filter(|node| node.is_element() && !replaced(node.tag_name().name())) {
             element = element.holding_verbatim(document.verbatim(node));
         }
     }
     Ok(element)
 }
 
-fn driver(interface: &Interface, former: Option<(&Document<'_>, Node<'_, '_>)>) -> Element {
+fn driver(interface: &Interface, form: Form, former: Option<(&Document<'_>, Node<'_, '_>)>) -> Element {
     let mut driver = Element::new("driver");
     if interface.queues.get() > 1 {
         driver = driver.with("queues", &interface.queues);
@@ -137,7 +182,7 @@ fn driver(interface: &Interface, former: Option<(&Document<'_>, Node<'_, '_>)>) 
             driver = driver.with(name, &size);
         }
     }
-    if interface.page_per_vq {
+    if interface.page_per_vq && form == Form::Interface {
         driver = driver.with("page_per_vq", "on");
     }
     let Some((document, former)) =

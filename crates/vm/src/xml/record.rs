@@ -6,57 +6,30 @@
 //! </metadata>
 //! ```
 //!
-//! `created` names the elements that were not there before, `opened` those that were empty-element
-//! tags, `last-port` the last PCI controller there was, `ports` those after it that served an interface
-//! of ours which is gone. libvirt keeps foreign elements in `<metadata>` for whoever owns the namespace, one a
-//! namespace (<https://libvirt.org/formatdomain.html#general-metadata>). What the domain had already is
-//! not in the record and is not taken out; where nothing had to be added there is no record.
+//! | attribute | what it keeps |
+//! |---|---|
+//! | `created` | the elements that were not there before |
+//! | `opened` | those that were empty-element tags |
+//! | `cells` | the NUMA cells that we gave `memAccess='shared'` |
+//! | `pins` | the `<vcpupin>` that we added, `VCPU:CPU` |
+//! | `limit` | the `<hard_limit>` that we added, in KiB |
+//! | `last-port` | the last PCI controller there was |
+//! | `ports` | those after it that served an interface of ours which is gone |
+//!
+//! libvirt keeps foreign elements in `<metadata>` for whoever owns the namespace, one a namespace
+//! (<https://libvirt.org/formatdomain.html#general-metadata>). What the domain had already is not in the
+//! record and is not taken out; where nothing had to be added there is no record.
 
 use std::collections::BTreeSet;
 
 use roxmltree::Node;
 
-use super::document::{Document, is_blank};
+use super::document::Document;
 use super::element::Element;
-use crate::Result;
+use super::part::Part;
+use crate::{Pin, Result};
 
 const NAMESPACE: &str = "https://github.com/vdpa-rs/vdpa/xmlns/domain/1.0";
-
-/// What can be ours: its name in the record and the way to it from `<domain>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    Metadata,
-    MemoryBacking,
-    /// `<source type='memfd'/>` in the memory backing.
-    Source,
-    /// `<access mode='shared'/>` in the memory backing.
-    Access,
-    Devices,
-}
-
-impl Part {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Source, Self::Access, Self::MemoryBacking, Self::Devices, Self::Metadata];
-
-    pub(super) const fn path(self) -> &'static [&'static str] {
-        match self {
-            Self::Metadata => &["metadata"],
-            Self::MemoryBacking => &["memoryBacking"],
-            Self::Source => &["memoryBacking", "source"],
-            Self::Access => &["memoryBacking", "access"],
-            Self::Devices => &["devices"],
-        }
-    }
-
-    /// Whether it is there for vhost-user's sake.
-    pub(super) const fn is_memory(self) -> bool {
-        matches!(self, Self::MemoryBacking | Self::Source | Self::Access)
-    }
-
-    fn name(self) -> &'static str {
-        self.path().last().copied().unwrap_or_default()
-    }
-}
 
 /// What we added to a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +38,12 @@ pub(super) struct Record {
     pub(super) created: BTreeSet<Part>,
     /// Elements that were there as empty-element tags.
     pub(super) opened: BTreeSet<Part>,
+    /// NUMA cells that did not say how their memory is accessed, by id.
+    pub(super) cells: BTreeSet<u32>,
+    /// Pins of ours.
+    pub(super) pins: BTreeSet<Pin>,
+    /// The hard limit of ours, in KiB.
+    pub(super) limit: Option<u64>,
     /// The last PCI controller before us.
     pub(super) last_port: Option<u32>,
     /// Later ones that an interface of ours sat on.
@@ -74,25 +53,33 @@ pub(super) struct Record {
 impl Record {
     /// Reads the record; an empty one where there is none.
     pub(super) fn read(document: &Document<'_>) -> Self {
-        let words = |name| Self::node(document).and_then(|node| node.attribute(name)).unwrap_or_default();
-        let parts = |name| -> BTreeSet<Part> {
-            words(name)
-                .split_ascii_whitespace()
-                .filter_map(|name| Part::ALL.into_iter().find(|p| p.name() == name))
-                .collect()
+        let value = |name| Self::node(document).and_then(|node| node.attribute(name)).unwrap_or_default();
+        let words = |name| value(name).split_ascii_whitespace();
+        let part = |name: &str| Part::ALL.into_iter().find(|part| part.name() == name);
+        let pin = |pin: &str| {
+            let (vcpu, cpu) = pin.split_once(':')?;
+            Some(Pin { vcpu: vcpu.parse().ok()?, cpu: cpu.parse().ok()? })
         };
         Self {
-            created: parts("created"),
-            opened: parts("opened"),
-            last_port: words("last-port").parse().ok(),
-            ports: words("ports").split_ascii_whitespace().filter_map(|port| port.parse().ok()).collect(),
+            created: words("created").filter_map(part).collect(),
+            opened: words("opened").filter_map(part).collect(),
+            cells: words("cells").filter_map(|cell| cell.parse().ok()).collect(),
+            pins: words("pins").filter_map(pin).collect(),
+            limit: value("limit").parse().ok(),
+            last_port: value("last-port").parse().ok(),
+            ports: words("ports").filter_map(|port| port.parse().ok()).collect(),
         }
     }
 
     /// Whether it says nothing of anything but itself.
     pub(super) fn says_nothing(&self) -> bool {
         let itself = |parts: &BTreeSet<Part>| parts.iter().all(|part| *part == Part::Metadata);
-        itself(&self.created) && itself(&self.opened) && self.last_port.is_none()
+        itself(&self.created)
+            && itself(&self.opened)
+            && self.cells.is_empty()
+            && self.pins.is_empty()
+            && self.limit.is_none()
+            && self.last_port.is_none()
     }
 
     /// Puts the record into a document, in place of the one there.
@@ -101,25 +88,17 @@ impl Record {
         if Self::read(&document) == self {
             return Ok(text.to_owned());
         }
-        let splice = match (Self::node(&document), document.at(Part::Metadata.path())) {
-            (Some(node), _) => document.replace(node, |layout| self.element().write(layout)),
-            (None, Some(metadata)) => {
-                if document.is_empty_tag(metadata) {
-                    self.opened.insert(Part::Metadata);
-                }
-                document.append(metadata, |layout| self.element().write(layout))
-            }
-            (None, None) => {
-                self.created.insert(Part::Metadata);
-                let element = Element::new("metadata").holding(self.element());
-                let heads = ["uuid", "description", "title", "name"];
-                match heads.iter().find_map(|head| document.at(&[head])) {
-                    Some(head) => document.insert_after(head, |layout| element.write(layout)),
-                    None => document.append(document.domain(), |layout| element.write(layout)),
-                }
-            }
+        if let Some(node) = Self::node(&document) {
+            return Ok(document.replace(node, |layout| self.element().write(layout))?.apply(text));
+        }
+        // What this takes has to be in what is written.
+        match Part::Metadata.of(&document) {
+            Some(metadata) if document.is_empty_tag(metadata) => self.opened.insert(Part::Metadata),
+            Some(_) => false,
+            None => self.created.insert(Part::Metadata),
         };
-        Ok(splice?.apply(text))
+        let element = self.element();
+        Part::Metadata.put(text, element, &mut self)
     }
 
     /// Takes the record out of a document.
@@ -131,46 +110,27 @@ impl Record {
         }
     }
 
-    /// Takes `part` out of a document as far as it is ours and nothing else has come into it.
-    pub(super) fn undo(&self, part: Part, text: &str) -> Result<String> {
-        let document = Document::parse(text)?;
-        let Some(node) = document.at(part.path()) else { return Ok(text.to_owned()) };
-        let ours = match part {
-            Part::Source => node.attribute("type") == Some("memfd") && is_blank(node),
-            Part::Access => node.attribute("mode") == Some("shared") && is_blank(node),
-            Part::Metadata | Part::MemoryBacking | Part::Devices => {
-                is_blank(node) && node.attributes().len() == 0
-            }
-        };
-        let splice = if self.created.contains(&part) && ours {
-            document.remove(node)
-        } else if self.opened.contains(&part) && is_blank(node) {
-            document.collapse(node)
-        } else {
-            return Ok(text.to_owned());
-        };
-        Ok(splice?.apply(text))
-    }
-
     fn node<'d, 'a>(document: &'d Document<'a>) -> Option<Node<'d, 'a>> {
-        document.at(Part::Metadata.path())?.children().find(|node| node.has_tag_name((NAMESPACE, "wiring")))
+        Part::Metadata.of(document)?.children().find(|node| node.has_tag_name((NAMESPACE, "wiring")))
     }
 
     fn element(&self) -> Element {
-        let mut element = Element::new("vdpa:wiring").with("xmlns:vdpa", NAMESPACE);
-        for (name, parts) in [("created", &self.created), ("opened", &self.opened)] {
-            if !parts.is_empty() {
-                let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
-                element = element.with(name, &names.join(" "));
-            }
-        }
-        if let Some(port) = self.last_port {
-            element = element.with("last-port", &port);
-        }
-        if !self.ports.is_empty() {
-            let ports: Vec<_> = self.ports.iter().map(u32::to_string).collect();
-            element = element.with("ports", &ports.join(" "));
-        }
-        element
+        let names = |parts: &BTreeSet<Part>| joined(parts, |part| part.name().to_owned());
+        let attributes = [
+            ("created", names(&self.created)),
+            ("opened", names(&self.opened)),
+            ("cells", joined(&self.cells, u32::to_string)),
+            ("pins", joined(&self.pins, |pin| format!("{}:{}", pin.vcpu, pin.cpu))),
+            ("limit", self.limit.map(|limit| limit.to_string()).unwrap_or_default()),
+            ("last-port", self.last_port.map(|port| port.to_string()).unwrap_or_default()),
+            ("ports", joined(&self.ports, u32::to_string)),
+        ];
+        let element = Element::new("vdpa:wiring").with("xmlns:vdpa", NAMESPACE);
+        let said = attributes.into_iter().filter(|(_, value)| !value.is_empty());
+        said.fold(element, |element, (name, value)| element.with(name, &value))
     }
+}
+
+fn joined<T>(items: &BTreeSet<T>, word: impl Fn(&T) -> String) -> String {
+    items.iter().map(word).collect::<Vec<_>>().join(" ")
 }

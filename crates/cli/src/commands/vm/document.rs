@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vdpa_hw::MacAddress;
-use vdpa_vm::xml;
+use vdpa_vm::{Placement, Version, xml};
 
+use super::findings::{self, Shown};
 use super::interface::{self, Wanted};
+use super::placed::Placed;
 use crate::commands::Session;
 use crate::error::Error;
 use crate::report::Outcome;
@@ -23,31 +25,42 @@ pub struct Xml {
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
     /// Take the interface of ours with this MAC out, and all that came with it.
-    #[arg(long, value_name = "MAC", conflicts_with_all = ["mac", "socket", "vhostdev"])]
+    #[arg(long, value_name = "MAC", conflicts_with_all = ["mac", "socket", "vhostdev", "pin", "address", "huge_pages"])]
     detach: Option<MacAddress>,
     #[command(flatten)]
     wanted: Wanted,
+    #[command(flatten)]
+    placed: Placed,
+    /// The version of the libvirt that the document is for. One before 7.9 is told of doorbell pages in
+    /// `<qemu:commandline>` [default: one that knows all of it].
+    #[arg(long, value_name = "VERSION", conflicts_with = "detach")]
+    libvirt: Option<Version>,
 }
 
 pub(super) fn run(session: &Session, options: &Xml) -> Result<Outcome, Error> {
     let before = read(&options.from)?;
-    let after = match options.detach {
-        Some(mac) => detach(&before, mac)?,
-        None => attach(session, &before, &options.wanted)?,
+    let (after, findings) = match options.detach {
+        Some(mac) => (detach(&before, mac)?, Vec::new()),
+        None => attach(session, &before, options)?,
     };
     if !session.output.is_json() {
         // Every byte counts, so nothing is put before a line. A reader that has gone away is no reason to fail.
         drop(io::stdout().write_all(after.as_bytes()));
     }
     let outcome = if after == before { "unchanged" } else { "done" };
-    Ok(Outcome::done("vm xml", outcome, &[]).with("document", &after))
+    Ok(Outcome::done("vm xml", outcome, &[]).with("document", &after).with("findings", &findings))
 }
 
-fn attach(session: &Session, before: &str, wanted: &Wanted) -> Result<String, Error> {
-    let interface = wanted.interface()?;
+fn attach(session: &Session, before: &str, options: &Xml) -> Result<(String, Vec<Shown>), Error> {
+    if options.placed.wants_choice() {
+        return Err(interface::usage("`--pin auto` for a document", "name the CPUs: `--pin 14,16`"));
+    }
+    let interface = options.wanted.interface()?;
     let owner = interface::owner(before, &interface)?;
-    interface::warn(session, before, owner, &interface)?;
-    Ok(xml::attach(before, owner, &interface)?)
+    let placement = Placement { libvirt: options.libvirt, ..options.placed.placement(None) };
+    let found = vdpa_vm::check(before, owner, &interface, &placement)?;
+    let shown = findings::say(session, &found, false)?;
+    Ok((xml::attach_as(before, owner, &interface, &placement)?, shown))
 }
 
 fn detach(before: &str, mac: MacAddress) -> Result<String, Error> {

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use vdpa_hw::MacAddress;
-use vdpa_vm::{Alias, Interface, Role, Severity, Source};
+use vdpa_vm::{Alias, Interface, Role, Source};
 
-use crate::commands::Session;
 use crate::config::ConfigError;
 use crate::error::Error;
 
@@ -54,6 +53,11 @@ enum Listener {
 }
 
 impl Wanted {
+    /// Whether an interface is asked for at all.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.mac.is_some() || self.socket.is_some() || self.vhostdev.is_some()
+    }
+
     /// The interface.
     pub(super) fn interface(&self) -> Result<Interface, Error> {
         let source = match (&self.socket, &self.vhostdev) {
@@ -91,19 +95,7 @@ pub(super) fn owner(xml: &str, interface: &Interface) -> Result<Alias, Error> {
     Ok(there.unwrap_or_else(|| interface.mac.into()))
 }
 
-/// Says what would work badly, on standard error.
-pub(super) fn warn(session: &Session, xml: &str, owner: Alias, interface: &Interface) -> Result<(), Error> {
-    let findings = vdpa_vm::check(xml, owner, interface)?;
-    for finding in findings.iter().filter(|finding| finding.severity() == Severity::Warning) {
-        session.output.caution(finding);
-        if let Some(hint) = finding.hint() {
-            session.output.hint(hint);
-        }
-    }
-    Ok(())
-}
-
-fn usage(message: &str, hint: &str) -> Error {
+pub(super) fn usage(message: &str, hint: &str) -> Error {
     let (message, hint) = (message.to_owned(), hint.to_owned());
     ConfigError { message, place: None, hint }.into()
 }

@@ -1,24 +1,38 @@
 //! `vdpa vm`: interfaces of domains, one at a time and by hand. `setup` does the same for a whole host.
 
+mod around;
+mod create;
 mod document;
+mod findings;
 mod interface;
 mod list;
+mod placed;
 
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use vdpa_hw::MacAddress;
-use vdpa_vm::{DomainName, Domains, Effect, Virsh};
+use vdpa_vm::{DomainName, Domains, Effect, Surroundings, View, Virsh};
 
 use self::interface::Wanted;
+use self::placed::Placed;
 use super::{Result, Session, simulation};
 use crate::error::Error;
+use crate::host::Access;
 use crate::report::Outcome;
 
 const ATTACH_HELP: &str = "\
 Examples:
   vdpa vm attach cx6.1 --mac e4:11:22:33:55:60 --socket /run/vdpa/0000-43-00.0-vf0/vhost/net.sock --queues 8
-  vdpa vm attach cx6.1 --mac e4:11:22:33:55:60 --vhostdev /dev/vhost-vdpa-0";
+  vdpa vm attach cx6.1 --mac e4:11:22:33:55:60 --vhostdev /dev/vhost-vdpa-0 --pin auto --address 0000:07:00.0";
+
+const CREATE_HELP: &str = "\
+Examples:
+  sudo vdpa vm create cx6.1 --iso Rocky-8.4-x86_64-minimal.iso --kickstart helper-ks-rocky.cfg --memory 8 --vcpus 2 \\
+      --huge-pages 1G --pin 14,16 --bridge baremetal --vnc 59000 --start
+  sudo vdpa vm create web --image debian-12-generic-amd64.qcow2 --user-data user-data --disk-size 20 --network default \\
+      --mac e4:11:22:33:55:60 --vhostdev /dev/vhost-vdpa-0
+  vdpa vm create try --image debian-12-generic-amd64.qcow2 --print-xml";
 
 const XML_HELP: &str = "\
 Examples:
@@ -34,6 +48,9 @@ pub enum Vm {
         after_help = "Examples:\n  vdpa vm list\n  vdpa vm list --json | jq '.domains[].interfaces[].interface.mac'"
     )]
     List(Connection),
+    /// Make a new domain from a cloud image or an installer, on the hardware datapath if that is asked for.
+    #[command(after_help = CREATE_HELP)]
+    Create(Box<create::Create>),
     /// Put an interface into a domain's definition; it counts from the domain's next start.
     #[command(after_help = ATTACH_HELP)]
     Attach(Attach),
@@ -61,6 +78,12 @@ pub struct Attach {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    placed: Placed,
+    /// Go on where something about this host speaks against it: a socket that QEMU may not reach, a MAC that is not the
+    /// VF's, huge pages that are missing.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -80,6 +103,7 @@ impl Vm {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::List(_) => "vm list",
+            Self::Create(_) => "vm create",
             Self::Attach(_) => "vm attach",
             Self::Detach(_) => "vm detach",
             Self::Xml(_) => "vm xml",
@@ -90,21 +114,41 @@ impl Vm {
 pub(super) async fn run(session: &Session, vm: &Vm) -> Result {
     match vm {
         Vm::List(connection) => list::run(session, &*domains(session, connection)?).await,
+        Vm::Create(create) => create::run(session, create).await,
         Vm::Attach(attach) => self::attach(session, attach).await,
         Vm::Detach(detach) => self::detach(session, detach).await,
         Vm::Xml(xml) => Ok(document::run(session, xml)?),
     }
 }
 
-async fn attach(session: &Session, Attach { domain, wanted, connection }: &Attach) -> Result {
+async fn attach(session: &Session, options: &Attach) -> Result {
+    let Attach { domain, wanted, placed, force, connection } = options;
     let domains = domains(session, connection)?;
     let _lock = lock(session, connection)?;
     let interface = wanted.interface()?;
-    let definition = domains.xml(domain, vdpa_vm::View::Definition).await.map_err(Error::from)?;
+    let definition = domains.xml(domain, View::Definition).await.map_err(Error::from)?;
     let owner = interface::owner(&definition, &interface)?;
-    interface::warn(session, &definition, owner, &interface)?;
-    let effect = vdpa_vm::enforce(&*domains, domain, owner, Some(&interface)).await.map_err(Error::from)?;
-    Ok(wired(session, "vm attach", &format!("{domain}: {interface}"), effect))
+    let around = match neighbourhood(session, connection) {
+        Some(host) => {
+            let mut notes = Vec::new();
+            let around = around::look(&host?, domain, &definition, &interface, &mut notes).await;
+            notes.iter().for_each(|note| session.output.caution(note));
+            around
+        }
+        None => Surroundings::default(),
+    };
+    if placed.wants_choice() && around.proposal.is_none() {
+        let hint = "name them: `--pin 14,16`; `lscpu` shows which are on which node";
+        return Err(interface::usage("`--pin auto`: no free CPUs near the card are known", hint).into());
+    }
+    let mut placement = placed.placement(around.proposal.as_deref());
+    placement.libvirt = domains.versions().await.map_err(Error::from)?.libvirt.parse().ok();
+    let mut found = vdpa_vm::check(&definition, owner, &interface, &placement).map_err(Error::from)?;
+    found.extend(around.check(domain, &definition, &interface, &placement).map_err(Error::from)?);
+    let findings = findings::say(session, &found, *force)?;
+    let effect = vdpa_vm::enforce_as(&*domains, domain, owner, Some(&interface), placement).await;
+    let what = format!("{domain}: {interface}");
+    Ok(wired(session, "vm attach", &what, effect.map_err(Error::from)?).with("findings", &findings))
 }
 
 async fn detach(session: &Session, Detach { domain, mac, connection }: &Detach) -> Result {
@@ -134,6 +178,18 @@ fn domains(session: &Session, connection: &Connection) -> Result<Arc<dyn Domains
     Ok(match simulation(&session.common)? {
         Some(simulated) => simulated.host().domains,
         None => Arc::new(Virsh::new(&connection.connect)),
+    })
+}
+
+/// The host that the domain runs on, where that is this one or a simulated one.
+fn neighbourhood(
+    session: &Session,
+    connection: &Connection,
+) -> Option<std::result::Result<crate::host::Host, Error>> {
+    let here = session.is_simulated() || connection.connect == Virsh::SYSTEM;
+    here.then(|| {
+        let (access, _) = session.known()?;
+        session.host(&Access { libvirt: connection.connect.clone(), ..access })
     })
 }
 
