@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::Read as _;
 
 use vdpa_hw::Vf;
-use vdpa_vm::{Interface, Role, Source, check, xml};
+use vdpa_vm::{Interface, Placement, Role, Source, check, xml};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vf: Vf = vf.parse()?;
     let source = Source::VhostUser { socket: socket.into(), role: Role::Client { reconnect: Some(1) } };
     let interface = Interface::new(mac.parse()?, source);
-    for finding in check(&domain, vf, &interface)? {
+    for finding in check(&domain, vf, &interface, &Placement::default())? {
         eprintln!("{finding}");
     }
     print!("{}", xml::attach(&domain, vf, &interface)?);

@@ -147,7 +147,7 @@ fn of_limit(document: &Document<'_>, alias: Alias, interface: &Interface) -> Opt
 
 /// NICs in `<qemu:commandline>` with fewer interrupt vectors than two a queue pair, one for changes of the
 /// configuration and one for control: the guest's driver then lets all queues share one
-/// (`vp_find_vqs` in the kernel's drivers/virtio/virtio_pci_common.c).
+/// (`vp_find_vqs` in the kernel's `drivers/virtio/virtio_pci_common.c`).
 fn of_vectors(document: &Document<'_>) -> Vec<Finding> {
     let pairs = command_line(document);
     let of = |argument: &str, wanted: &str| {

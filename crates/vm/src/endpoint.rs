@@ -197,7 +197,7 @@ mod tests {
         let path = inner.join("s");
         let _listener = UnixListener::bind(&path).unwrap();
         let mode =
-            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+            |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         let look = || Endpoint::look(Path::new("/"), &path).unwrap();
         let in_the_way =
             |make| look().in_the_way(&stranger(), make).map(|(place, what)| (place.path.clone(), what));

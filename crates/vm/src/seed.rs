@@ -1,6 +1,6 @@
 //! A small disk with the files that a guest's first start looks for: `user-data` for cloud-init, `ks.cfg` for Anaconda.
 //!
-//! Both look for a file system by its label: cloud-init's NoCloud for `CIDATA`
+//! Both look for a file system by its label: cloud-init's `NoCloud` for `CIDATA`
 //! (<https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html>), Anaconda for `OEMDRV`
 //! (<https://anaconda-installer.readthedocs.io/en/latest/boot-options.html>, "inst.ks"). It is made here, without a
 //! program that may not be installed: the FAT12 of a floppy disk, with long names.
@@ -104,7 +104,7 @@ fn short_entry(name: &[u8; 11], attributes: u8, first: u16, length: u32) -> [u8;
 fn long_entries(name: &str, short: &[u8; 11]) -> Vec<u8> {
     let sum = short.iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
     let mut characters: Vec<u16> = name.encode_utf16().collect();
-    if characters.len() % 13 != 0 {
+    if !characters.len().is_multiple_of(13) {
         characters.push(0);
         characters.resize(characters.len().div_ceil(13) * 13, 0xffff);
     }

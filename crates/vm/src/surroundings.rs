@@ -101,7 +101,7 @@ impl Surroundings {
         findings.extend(self.of_label(endpoint, &path, role));
         match (role, &endpoint.listener) {
             (Some(Role::Server), Some(by)) => {
-                findings.push(Finding::SocketHeld { socket: path, by: by.clone() })
+                findings.push(Finding::SocketHeld { socket: path, by: by.clone() });
             }
             (Some(Role::Server | Role::Client { reconnect: Some(_) }), None) => {
                 findings.push(Finding::StartWaits(path));
