@@ -112,8 +112,8 @@ fn what_setup_wired_is_listed_with_its_vf_and_can_be_told_apart() {
 
 #[test]
 fn a_document_is_placed_as_it_is_asked_for() {
-    let free: String =
-        DOMAIN.lines().filter(|line| !line.contains("vcpupin")).map(|line| format!("{line}\n")).collect();
+    let free: Vec<&str> = DOMAIN.lines().filter(|line| !line.contains("vcpupin")).collect();
+    let free = free.join("\n") + "\n";
     let (_directory, path) = file(&free);
     let flags = ["vm", "xml", "--socket", "/run/x.sock", "--mac", MAC, "--from", &path, "--libvirt", "7.0.0"];
     let placed = ["--pin", "14,16", "--address", "0000:00:1e.0", "--reconnect", "3"];

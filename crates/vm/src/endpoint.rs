@@ -196,8 +196,9 @@ mod tests {
         std::fs::create_dir(&inner).unwrap();
         let path = inner.join("s");
         let _listener = UnixListener::bind(&path).unwrap();
-        let mode =
-            |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
         let look = || Endpoint::look(Path::new("/"), &path).unwrap();
         let in_the_way =
             |make| look().in_the_way(&stranger(), make).map(|(place, what)| (place.path.clone(), what));

@@ -20,7 +20,8 @@ pub(super) async fn look(
     interface: &Interface,
     notes: &mut Vec<String>,
 ) -> Surroundings {
-    let mut note = |what: &str, error: Error| notes.push(format!("not looked at: {what}: {}", error.flat()));
+    let mut cannot =
+        |what: &str, error: Error| notes.push(format!("not looked at: {what}: {}", error.flat()));
     let mut around = Surroundings::default();
     let platform = Platform::over(host.files.clone());
     let (path, resource) = match &interface.source {
@@ -33,7 +34,7 @@ pub(super) async fn look(
             Ok(endpoint) => around.endpoint = Some(endpoint),
             Err(source) => {
                 let what = format!("who may come to {}", path.display());
-                note(&what, Error::File { verb: "look at", path: path.clone(), source });
+                cannot(&what, Error::File { verb: "look at", path: path.clone(), source });
             }
         }
         around.user = User::of_qemu(Path::new("/")).ok().flatten();
@@ -41,11 +42,11 @@ pub(super) async fn look(
     around.selinux = platform.selinux().ok();
     match platform.huge_pages() {
         Ok(pages) => around.huge_pages = Some(pages),
-        Err(error) => note("huge pages", error.into()),
+        Err(error) => cannot("huge pages", error.into()),
     }
     match vdpa_vm::holders(&*host.domains, &[resource]).await {
         Ok(holders) => around.holders = holders,
-        Err(error) => note("who else uses it", error.into()),
+        Err(error) => cannot("who else uses it", error.into()),
     }
     around.runs = host.domains.status(domain).await.is_ok_and(|status| status.active);
     match behind(host, &interface.source).await {
@@ -54,14 +55,14 @@ pub(super) async fn look(
                 around.node = node;
                 around.vf = mac.map(|mac| (vf, mac));
             }
-            Err(error) => note("the card", error),
+            Err(error) => cannot("the card", error),
         },
         Ok(None) => {}
-        Err(error) => note("which VF is behind it", error),
+        Err(error) => cannot("which VF is behind it", error),
     }
     match proposal(host, domain, definition, around.node).await {
         Ok(proposal) => around.proposal = proposal,
-        Err(error) => note("CPUs near the card", error),
+        Err(error) => cannot("CPUs near the card", error),
     }
     around
 }

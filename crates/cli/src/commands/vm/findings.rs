@@ -23,7 +23,9 @@ pub(super) fn say(session: &Session, findings: &[Finding], force: bool) -> Resul
         let hint = finding.hint().filter(|_| !session.output.is_json());
         if finding.severity() > Severity::Advice {
             session.output.caution(finding);
-            hint.into_iter().for_each(|hint| session.output.hint(hint));
+            if let Some(hint) = hint {
+                session.output.hint(hint);
+            }
         } else if let Some(hint) = hint {
             session.output.hint(format_args!("{finding}: {hint}"));
         }

@@ -132,7 +132,9 @@ async fn attach(session: &Session, options: &Attach) -> Result {
         Some(host) => {
             let mut notes = Vec::new();
             let around = around::look(&host?, domain, &definition, &interface, &mut notes).await;
-            notes.iter().for_each(|note| session.output.caution(note));
+            for note in &notes {
+                session.output.caution(note);
+            }
             around
         }
         None => Surroundings::default(),
