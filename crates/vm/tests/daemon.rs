@@ -595,7 +595,8 @@ fn qemu_takes_the_arguments_for_an_old_libvirt() {
 async fn a_libvirt_that_does_not_keep_an_interface_is_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("node.xml");
-    let domain = "<domain type='test'><name>a</name><memory>65536</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>";
+    let domain = "<domain type='test'><name>a</name>\
+        <uuid>5c9ae2b8-3cf9-4c0c-8f0e-3b7d5a1f7e11</uuid><memory>65536</memory><vcpu>2</vcpu><os><type>hvm</type></os></domain>";
     fs::write(&file, format!("<node>{domain}</node>")).unwrap();
     let domains = Virsh::new(format!("test://{}", file.display()));
     let name: DomainName = "a".parse().unwrap();

@@ -126,6 +126,7 @@ pub fn detach(xml: &str, owner: impl Into<Alias>) -> Result<String> {
         // Beside another interface of ours stays what is around it; shared memory, beside one that needs it.
         let stays = match part {
             Part::HugePages => shared || others,
+            Part::MemoryBacking => shared || others && after.created.contains(&Part::HugePages),
             part if part.is_memory() => shared,
             _ => others,
         };
