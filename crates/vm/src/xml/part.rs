@@ -124,7 +124,7 @@ impl Part {
         };
         let splice = if record.created.contains(&self) && ours {
             document.remove(node)
-        } else if record.opened.contains(&self) && is_blank(node) {
+        } else if record.opened.contains(&self) && is_blank(node) && !document.is_empty_tag(node) {
             document.collapse(node)
         } else {
             return Ok(text.to_owned());
