@@ -142,7 +142,7 @@ fn the_parts_of_a_document_keep_their_shape() {
         shape(&failed["error"]),
         serde_json::json!({ "message": "text", "details": ["text"], "hint": "text" })
     );
-    assert_eq!(failed["restored"], serde_json::json!({ "of": 5, "remains": [] }));
+    assert_eq!(failed["restored"], serde_json::json!({ "of": 6, "remains": [] }));
     let (_, done) = host.json(&["setup"]);
     let statement = serde_json::json!({
         "subject": "text", "wanted": "text", "now": "text", "holds": "bool",

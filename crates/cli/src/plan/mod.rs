@@ -15,10 +15,10 @@
 //!                            VFs, and their drivers off
 //!  eswitch: switchdev        eswitch: switchdev
 //!  VFs
-//!  MACs and rates of the VFs, inline mode
+//!  MACs and rates of the VFs, inline mode, hw-tc-offload
 //!  bonds of uplinks
 //!  the card's ports are one in hardware
-//!  bridge with its ports and hw-offload │ hw-tc-offload │ drivers of the VFs
+//!  bridge with its ports and hw-offload │ drivers of the VFs
 //!  links up, datapaths
 //!  domains
 //! ```

@@ -215,8 +215,9 @@ impl ResolvedNic {
         stages[SETTINGS].extend(self.tuning.steering.map(|mode| Step::Steering { pf, mode }));
         stages[SETTINGS].extend(self.tuning.encap.map(|mode| Step::Encap { pf, mode }));
         stages[DEVICES].extend(self.tuning.inline.map(|mode| Step::Inline { pf, mode }));
-        // No flow is there before the links are up: binding VFs, which takes longest, does not wait for it.
-        stages[SWITCH].push(Step::TcOffload { device: Device::Uplink(pf), on: true });
+        // In a stage before the bridge's, and so taken back after it has let the ports go: a card that has rules stays as
+        // it is (`set_feature_hw_tc` in mlx5's `en_main.c`).
+        stages[DEVICES].push(Step::TcOffload { device: Device::Uplink(pf), on: true });
         stages[DATAPATHS].push(Step::Up { device: Device::Uplink(pf), up: true });
     }
 
@@ -228,7 +229,7 @@ impl ResolvedNic {
         if spec.rate != Rate::UNLIMITED {
             stages[DEVICES].push(Step::Rate { vf, rate: spec.rate });
         }
-        stages[SWITCH].push(Step::TcOffload { device, on: true });
+        stages[DEVICES].push(Step::TcOffload { device, on: true });
         // A device that is up cannot be renamed before kernel 6.0: udev is let to finish first. A VF's link is its
         // representor's (`mlx5e_rep_open` and `mlx5e_rep_close` in mlx5's `en_rep.c`).
         stages[DATAPATHS].push(Step::Up { device, up: spec.up });
