@@ -64,7 +64,7 @@ A host file (/etc/vdpa/host.toml):
   queues = 8
   cores = [4, 5]                  # optional: the CPUs of its dpdk-vdpa process; and mode, as in [dpdk]
   vm = \"cx6.1\"                    # the libvirt domain to wire it into
-  max_rate_mbps = 2500            # optional, as min_rate_mbps, link_state, trust and spoofchk are
+  vlan = 100                      # optional, as min_rate_mbps, max_rate_mbps, link_state, trust and spoofchk are
 
   [[bond]]                        # two uplinks as one port (VF LAG)
   name = \"bond0\"

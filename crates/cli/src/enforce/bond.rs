@@ -34,7 +34,7 @@ pub(super) async fn set(
         host.links.set_master(leaving, None).await?;
         if ingress.contains(&leaving) {
             // ovs-vswitchd puts one on each member of a bond that is its port, and leaves it.
-            host.links.remove_ingress_qdisc(leaving).await?;
+            super::bridge::remove_ingress(host, leaving).await?;
         }
     }
     for joining in stay.difference(&members) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use vdpa_eswitch::patience;
+use vdpa_hw::IfIndex;
 use vdpa_ovs::{Change, PortKey, PortName, Setting};
 
 use super::userspace;
@@ -72,7 +73,7 @@ pub(super) async fn enforce(
     for left in with_ingress(&view, &others).await? {
         // What ovs-vswitchd leaves on a device that was a port of it.
         if let Some(link) = view.link(left).await? {
-            host.links.remove_ingress_qdisc(link.index).await?;
+            remove_ingress(host, link.index).await?;
         }
     }
     let asked_for = matches!(&change.hw_offload, Setting::Set(value) if value.eq_ignore_ascii_case("true"));
@@ -90,6 +91,17 @@ pub(super) async fn enforce(
         return Ok(());
     }
     Err(Error::NotInForce(wanted.difference(&in_force).map(ToString::to_string).collect()))
+}
+
+/// Removes an ingress qdisc that ovs-vswitchd has left, or is about to remove itself: it does so when it hears of a
+/// device that has left a bond, and the kernel refuses whoever comes second.
+pub(super) async fn remove_ingress(host: &Host, link: IfIndex) -> Result<(), Error> {
+    match host.links.remove_ingress_qdisc(link).await {
+        Err(vdpa_hw::Error::Refused { .. }) if !host.links.with_ingress_qdisc().await?.contains(&link) => {
+            Ok(())
+        }
+        removed => Ok(removed?),
+    }
 }
 
 /// The ports under their devices' final names.

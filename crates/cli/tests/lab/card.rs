@@ -43,6 +43,38 @@ fn every_setting_of_a_card_and_its_vfs_reaches_the_kernel_and_goes_again() {
     assert!(refused.contains("TX rate value exceed link maximum speed"), "{refused}");
     guest.vdpa(&["teardown"]).succeeds();
     State::of(&guest).is(&before);
+
+    let _refused = guest.knob("refuse_steering", "1");
+    guest.write_host_file(&text);
+    let refused = guest.vdpa(&["setup"]).fails_with(1);
+    let words = "Software managed steering is not supported by current device (EOPNOTSUPP)";
+    assert!(refused.contains(words) && refused.contains("the host is as it was"), "{refused}");
+    State::of(&guest).is(&before);
+}
+
+/// A VF's VLAN is its representor's on the bridge: there from the port's first moment, and gone with the key.
+#[test]
+fn a_vlan_is_the_ports_of_the_bridge() {
+    let guest = Guest::new();
+    let (before, card) = (State::of(&guest), Guest::pf(VFS_8));
+    guest.write_host_file(&host_file("", "vlan = 100"));
+    guest.vdpa(&["setup"]).succeeds();
+    let tags = || {
+        guest
+            .representors(&card)
+            .into_iter()
+            .map(|port| guest.run("ovs-vsctl", &["get", "Port", &port, "tag"]))
+    };
+    assert_eq!(tags().collect::<Vec<_>>(), ["[]", "100"]);
+    guest.write_host_file(&host_file("", "vlan = 4094"));
+    guest.vdpa(&["setup"]).succeeds();
+    assert_eq!(tags().collect::<Vec<_>>(), ["[]", "4094"]);
+    assert_eq!(guest.vdpa(&["setup", "--json"]).json()["outcome"], "unchanged");
+    guest.write_host_file(&host_file("", ""));
+    guest.vdpa(&["setup"]).succeeds();
+    assert_eq!(tags().collect::<Vec<_>>(), ["[]", "[]"]);
+    guest.vdpa(&["teardown"]).succeeds();
+    State::of(&guest).is(&before);
 }
 
 /// Pitfall 1: three orders are in use, and the card decides: VFs after the switch, before it, or out of its way.
@@ -69,6 +101,21 @@ fn each_order_is_found_by_what_the_card_refuses() {
     State::of(&guest).is(&before);
     let done = guest.vdpa(&["setup", "--force", "existing-vfs", "--json"]).json();
     assert_eq!(done["receipt"]["order"], "switchdev-first", "{done:#}");
+    guest.vdpa(&["teardown"]).succeeds();
+    State::of(&guest).is(&before);
+    guest.set_vfs(&Guest::pf(VFS_8), 0);
+}
+
+/// VFs that are there and have drivers are set free for the switch, however long that takes, and have them again.
+#[test]
+fn bound_vfs_are_set_free_for_the_switch() {
+    let guest = Guest::new();
+    guest.set_vfs(&Guest::pf(VFS_8), 2);
+    let before = State::of(&guest);
+    let _knobs = [guest.knob("refuse_bound", "1"), guest.knob("switch_ms", "1500")];
+    guest.write_host_file(&host_file("", ""));
+    let done = guest.vdpa(&["setup", "--json"]).json();
+    assert_eq!(done["receipt"]["order"], "vfs-first", "{done:#}");
     guest.vdpa(&["teardown"]).succeeds();
     State::of(&guest).is(&before);
     guest.set_vfs(&Guest::pf(VFS_8), 0);
@@ -163,5 +210,11 @@ fn a_bond_of_two_uplinks_is_one_port_in_hardware() {
     guest.vdpa(&["teardown"]).succeeds();
     let left = Command::new("ip").args(["link", "show", "dev", "bond7"]).output().unwrap();
     assert!(!left.status.success(), "the bond is left");
+    State::of(&guest).is(&before);
+
+    // Firmware that has no LAG: the bond is the kernel's, and never the card's.
+    let _held = guest.knob("hold_lag", "1");
+    let refused = guest.vdpa(&["setup"]).fails_with(1);
+    assert!(refused.contains("the host is as it was"), "{refused}");
     State::of(&guest).is(&before);
 }

@@ -16,9 +16,9 @@ impl State {
     pub(crate) fn of(guest: &Guest) -> Self {
         let mut parts = BTreeMap::new();
         let mut add = |name: &str, text: String| drop(parts.insert(name.to_owned(), text));
-        add("devlink devices", guest.run("devlink", &["-j", "dev", "show"]));
-        add("devlink ports", guest.run("devlink", &["-j", "port", "show"]));
-        add("devlink parameters", guest.run("devlink", &["-j", "dev", "param", "show"]));
+        add("devlink devices", by_name(&guest.run("devlink", &["-j", "dev", "show"])));
+        add("devlink ports", by_name(&guest.run("devlink", &["-j", "port", "show"])));
+        add("devlink parameters", by_name(&guest.run("devlink", &["-j", "dev", "param", "show"])));
         add("links", links(guest));
         add("addresses and routes", routes(guest));
         add("qdiscs", qdiscs(guest));
@@ -82,6 +82,13 @@ impl State {
 fn routes(guest: &Guest) -> String {
     let text = guest.run("ip", &["route", "show", "table", "all"]);
     text.lines().filter(|line| !line.contains("fe80::")).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON with its objects by name: devlink lists devices in the order in which they came.
+fn by_name(json: &str) -> String {
+    let mut value: Value = serde_json::from_str(json).unwrap();
+    value.sort_all_objects();
+    value.to_string()
 }
 
 fn sorted(text: &str) -> String {
