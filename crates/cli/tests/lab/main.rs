@@ -14,6 +14,7 @@ mod iproute2;
 mod prepare;
 mod reasons;
 mod state;
+mod topology;
 mod traffic;
 mod verify;
 

@@ -1,10 +1,24 @@
-//! More reasons for which a flow is not offloaded, each made to hold; and ends of traffic of every kind.
+//! Reasons for which a flow is not offloaded, each made to hold by what makes it hold: `OpenFlow` rules, conntrack, the
+//! card's mode. `verify.rs` has those of settings.
 
+use std::fs;
 use std::process::Command;
 
 use super::guest::{Guest, VFS_8};
 use super::traffic::Host;
 use super::verify::{Bench, holds_offloaded, reasons, there};
+
+/// Where the system's ovs-vswitchd logs.
+const LOG: &str = "/var/log/openvswitch/ovs-vswitchd.log";
+
+/// Gives the bridge these `OpenFlow` rules, and has flows made by them. Whatever fits none is switched as ever.
+fn rules(bench: &Bench<'_>, guest: &Guest, rules: &[&str]) {
+    guest.run("ovs-ofctl", &["del-flows", "ovs-sriov"]);
+    for rule in rules.iter().chain(&["priority=0,actions=NORMAL"]) {
+        guest.run("ovs-ofctl", &["add-flow", "ovs-sriov", rule]);
+    }
+    bench.forget_flows();
+}
 
 #[test]
 fn ends_are_ipv6_addresses_and_namespaces_of_processes_too() {
@@ -18,6 +32,74 @@ fn ends_are_ipv6_addresses_and_namespaces_of_processes_too() {
     holds_offloaded(&bench.verify(&["--from", &from, "--to", "fd09::2", "--tcp", "5001", "--sink", &sink]));
     holds_offloaded(&bench.verify(&["--from", &from, "--to", bench.wire.address()]));
     drop((near, far));
+    bench.end();
+}
+
+/// What Open vSwitch cannot put in a rule: by what it looks at, by what it does, and what nobody but its log can tell.
+#[test]
+fn a_flow_that_open_vswitch_keeps_says_what_of_it_is_in_the_way() {
+    let guest = Guest::new();
+    let bench = Bench::new(&guest);
+    let representors = guest.representors(&Guest::pf(VFS_8));
+
+    rules(&bench, &guest, &["priority=10,ip,pkt_mark=0/0x1,actions=NORMAL"]);
+    there(&bench.between(&bench.first, &bench.second), "unsupported-key");
+    // A queue is chosen by the packet's priority, which is looked at for that.
+    rules(&bench, &guest, &["priority=10,ip,actions=set_queue:1,NORMAL"]);
+    there(&bench.between(&bench.first, &bench.second), "unsupported-key");
+
+    // More actions than a rule of Open vSwitch's can have, of which it says nothing unless asked to. Each request is
+    // answered as often.
+    let many = vec![format!("output:{}", representors[1]); 40].join(",");
+    fs::write(LOG, "").unwrap();
+    let rule = format!("priority=10,ip,in_port={},actions={many}", representors[0]);
+    rules(&bench, &guest, &[&rule]);
+    there(&bench.between(&bench.first, &bench.second), "unknown");
+    guest.run("ovs-appctl", &["vlog/set", "netdev_offload_tc:file:dbg"]);
+    bench.forget_flows();
+    let refused = bench.between(&bench.first, &bench.second);
+    guest.run("ovs-appctl", &["vlog/set", "netdev_offload_tc:file:info"]);
+    there(&refused, "ovs-refused");
+    let said = refused["directions"].to_string();
+    assert!(said.contains("Can only support"), "{refused:#}");
+
+    fs::write(LOG, "").unwrap();
+    rules(&bench, &guest, &[]);
+    holds_offloaded(&bench.between(&bench.first, &bench.second));
+    bench.end();
+}
+
+/// Pitfall 40: under conntrack ICMP is not offloaded, and with `tc-policy=skip_sw` nothing is. The card takes rules that
+/// lead to conntrack and knows no connection, so that what fits them passes in software. The lab's kernel is Debian's, which
+/// cannot share recirculation with tc.
+#[test]
+fn conntrack_in_software_is_told_apart() {
+    const STRAIGHT: [&str; 2] =
+        ["priority=10,icmp,actions=ct(commit),NORMAL", "priority=10,tcp,actions=ct(commit),NORMAL"];
+    const BACK: [&str; 2] = ["table=0,priority=10,ip,actions=ct(table=1)", "table=1,actions=NORMAL"];
+    let guest = Guest::new();
+    let bench = Bench::new(&guest);
+    rules(&bench, &guest, &STRAIGHT);
+    there(&bench.between(&bench.first, &bench.second), "icmp-under-conntrack");
+    let (from, to) = (bench.first.namespace(), bench.second.namespace());
+    let arguments = ["--from", from, "--to", bench.second.address(), "--tcp", "5001", "--sink", to];
+    there(&bench.verify(&arguments), "conntrack-in-software");
+
+    rules(&bench, &guest, &BACK);
+    let kept = bench.between(&bench.first, &bench.second);
+    there(&kept, "recirculation-not-shared");
+    there(&kept, "chain-not-in-tc");
+
+    let knob = guest.knob("reject_tc", "1");
+    guest.run("ovs-vsctl", &["set", "Open_vSwitch", ".", "other_config:tc-policy=skip_sw"]);
+    guest.restart_open_vswitch();
+    rules(&bench, &guest, &BACK);
+    there(&bench.between(&bench.first, &bench.second), "skip-sw-conntrack");
+    drop(knob);
+    guest.run("ovs-vsctl", &["remove", "Open_vSwitch", ".", "other_config", "tc-policy"]);
+    guest.restart_open_vswitch();
+    rules(&bench, &guest, &[]);
+    holds_offloaded(&bench.between(&bench.first, &bench.second));
     bench.end();
 }
 
