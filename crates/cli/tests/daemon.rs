@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::command::{Said, run};
+use common::command::{Said, install, run};
 
 /// A directory that anybody may enter, with the program in it.
 struct Place {
@@ -19,7 +19,7 @@ impl Place {
         let directory = tempfile::Builder::new().prefix("vdpa-").tempdir().unwrap();
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_vdpa"), directory.path().join("vdpa")).unwrap();
+        install(env!("CARGO_BIN_EXE_vdpa").as_ref(), &directory.path().join("vdpa"));
         Self { directory }
     }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use common::Bench;
-use common::command::{Said, Simulated, run, vdpa};
+use common::command::{Said, Simulated, install, run, vdpa};
 use vdpa_cli::Error;
 use vdpa_ovs::Ovsdb;
 
@@ -212,7 +212,7 @@ async fn an_ovs_that_is_not_there_is_found_out_before_anything_is_changed() {
 /// The command as somebody who may do nothing, also where root runs the tests.
 fn unprivileged(host: &Simulated, arguments: &[&str]) -> Said {
     let program = host.path().join("vdpa");
-    std::fs::copy(env!("CARGO_BIN_EXE_vdpa"), &program).unwrap();
+    install(env!("CARGO_BIN_EXE_vdpa").as_ref(), &program);
     std::fs::set_permissions(host.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = Command::new(&program);
     command.args(arguments).arg(format!("--simulate={}", host.path().display()));

@@ -28,6 +28,15 @@ pub(crate) fn vdpa(arguments: &[&str]) -> Command {
     command
 }
 
+/// Puts a program where it will be run, with leave for everybody to do so.
+///
+/// A child writes it: a file that this process had open for writing would stay so in whatever another test's thread
+/// forks just then, and a program that somebody has open for writing cannot be run ("Text file busy").
+pub(crate) fn install(from: &Path, to: &Path) {
+    let said = run(Command::new("install").args(["--mode", "755", "--"]).args([from, to]));
+    assert_eq!(said.code, Some(0), "{said}");
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Said {
     Said::from(command.output().expect("the command starts"))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::common::command::{Said, run, vdpa};
+use crate::common::command::{Said, install, run, vdpa};
 
 /// A tree that `vdpa host` works on.
 pub(crate) struct Root {
@@ -115,9 +115,11 @@ impl Root {
     }
 
     pub(crate) fn program(&self, name: &str, text: &str) {
-        self.write(&format!("usr/sbin/{name}"), text);
         let path = self.path().join("usr/sbin").join(name);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let script = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&script, text).unwrap();
+        install(script.path(), &path);
     }
 
     /// `vdpa host …` on this tree.

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -26,8 +26,13 @@ impl Bench {
 
     fn program(&self, name: &str, script: &str) -> &Self {
         let path = self.path(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // A child writes what will be run. A file that this process had open for writing would stay so in whatever
+        // another test's thread forks just then, and could not be run ("Text file busy").
+        let installed =
+            Command::new("install").args(["--mode", "755"]).args([text.path(), &path]).status().unwrap();
+        assert!(installed.success(), "{name}: {installed}");
         self
     }
 

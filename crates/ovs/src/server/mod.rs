@@ -32,7 +32,7 @@ use crate::{
     Applied, BridgeName, Change, Error, InterfaceFailure, Observation, Presence, Vswitch,
     ovsdb::{
         Client, Condition, ErrorKind, Function, Operation, OperationResult, Options, Remote, Transaction,
-        Until, Uuid,
+        Until, Uuid, Value,
     },
 };
 
@@ -190,15 +190,24 @@ impl Ovsdb {
         Err(Error::TryAgain { attempts: ATTEMPTS })
     }
 
-    /// Waits until ovs-vswitchd has taken up a change with which DPDK is to come up, and looks whether it did.
+    /// Waits until ovs-vswitchd has taken up a change with which DPDK is to come up, and until it says that it did.
+    ///
+    /// It says so in a transaction of its own that follows the one with `cur_cfg` (vswitchd/bridge.c,
+    /// `run_status_update`), and it never says that DPDK did not come up: that is silence.
     async fn dpdk_is_up(&self, next_cfg: i64) -> Result<(), Error> {
         let patient = Self { limits: Limits { applied: DPDK, ..self.limits }, ..Self::new(&self.socket) };
         patient.applied(next_cfg, &[], &[], 0).await?;
-        let view = self.view(false).await?;
-        if view.is_dpdk_up() {
-            Ok(())
-        } else {
-            Err(Error::DpdkNotInitialized { built: view.is_dpdk_built() })
+        if !self.view(false).await?.is_dpdk_built() {
+            return Err(Error::DpdkNotInitialized { built: false });
+        }
+        let mut txn = Transaction::new(DATABASE);
+        txn.push(until_none("dpdk_initialized", Function::Equal, false, DPDK_SAID));
+        match self.read(&txn, DPDK_SAID + self.limits.call).await {
+            Ok(_) => Ok(()),
+            Err(Error::Op { index: 0, kind: ErrorKind::TimedOut, .. }) => {
+                Err(Error::DpdkNotInitialized { built: true })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -217,14 +226,7 @@ impl Ovsdb {
         let per_port = self.limits.applied_per_port * u32::try_from(ports).unwrap_or(u32::MAX);
         let limit = self.limits.applied + per_port;
         let mut txn = Transaction::new(DATABASE);
-        txn.push(Operation::Wait {
-            timeout: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
-            table: "Open_vSwitch".into(),
-            conditions: vec![Condition::new("cur_cfg", Function::Less, next_cfg)],
-            columns: vec!["cur_cfg".into()],
-            until: Until::Equal,
-            rows: vec![],
-        });
+        txn.push(until_none("cur_cfg", Function::Less, next_cfg, limit));
         if interfaces.len() > SINGLY {
             // All of ours at once: some more rows are sent, and many operations are not.
             txn.select("Interface", vec![view::tagged()], INTERFACE_COLUMNS);
@@ -256,6 +258,26 @@ impl Ovsdb {
 
 /// How long DPDK may take to come up: it looks at every huge page and every PCI device.
 const DPDK: Duration = Duration::from_mins(1);
+
+/// How long ovs-vswitchd may take to say so once it is up. It takes some milliseconds.
+const DPDK_SAID: Duration = Duration::from_secs(5);
+
+/// The server's wait until the one row of `Open_vSwitch` no longer meets a condition.
+fn until_none(
+    column: &'static str,
+    function: Function,
+    value: impl Into<Value>,
+    limit: Duration,
+) -> Operation {
+    Operation::Wait {
+        timeout: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
+        table: "Open_vSwitch".into(),
+        conditions: vec![Condition::new(column, function, value)],
+        columns: vec![column.into()],
+        until: Until::Equal,
+        rows: vec![],
+    }
+}
 
 fn client(socket: &Path, limits: Limits) -> Client {
     let options = Options { call: limits.call, ..Options::default() };

@@ -187,10 +187,6 @@ impl View {
         self.versions.dpdk.is_some()
     }
 
-    pub(super) fn is_dpdk_up(&self) -> bool {
-        self.versions.dpdk_initialized
-    }
-
     /// The view as callers know it.
     pub(super) fn observation(&self, name: &BridgeName) -> Observation {
         let others = || self.bridges.iter().filter(|bridge| bridge.name != name.as_str());
