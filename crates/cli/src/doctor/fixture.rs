@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vdpa_eswitch::ParamValue;
+use vdpa_hw::firmware::{Keeper, Setting};
 use vdpa_hw::{Function, IfIndex, Role, Vf};
 use vdpa_vm::Versions;
 
@@ -174,6 +175,15 @@ impl Evidence {
         let versions = &mut self.card().info.as_mut().unwrap().versions;
         versions.running.insert("fw.version".to_owned(), running.to_owned());
         versions.stored.insert("fw.version".to_owned(), stored.to_owned());
+    }
+
+    /// A setting of the firmware, now and from the next boot on; an empty value is not told.
+    pub(super) fn setting(&mut self, name: &str, current: &str, next: &str) {
+        let settings = &mut self.card().firmware.as_mut().unwrap().settings;
+        let (name, default, keeper) = (name.parse().unwrap(), None, Keeper::Simulated);
+        settings.retain(|setting| setting.name != name);
+        let (current, next) = (current.parse().ok(), next.parse().ok());
+        settings.push(Setting { name, default, current, next, read_only: false, keeper });
     }
 
     pub(super) fn steering(&mut self, mode: &str) {

@@ -54,6 +54,12 @@ pub const NUM_OF_VFS: &str = "NUM_OF_VFS";
 pub const PF_NUM_OF_VF_VALID: &str = "PF_NUM_OF_VF_VALID";
 /// Whether the card has VFs at all.
 pub const SRIOV_EN: &str = "SRIOV_EN";
+/// Whose a `BlueField`'s eswitch is: that of the card's own CPUs (`EMBEDDED_CPU(1)`), or of each its own
+/// (`SEPARATED_HOST(0)`). No other card has it.
+pub const INTERNAL_CPU_MODEL: &str = "INTERNAL_CPU_MODEL";
+/// Whether a `BlueField`'s own CPUs have a part in its traffic (`ENABLED(0)`, `DISABLED(1)`): without one, the eswitch is
+/// the host's whatever [`INTERNAL_CPU_MODEL`] says.
+pub const INTERNAL_CPU_OFFLOAD_ENGINE: &str = "INTERNAL_CPU_OFFLOAD_ENGINE";
 /// Whether programs may make firmware objects (`DevX`), which DPDK's vDPA driver does.
 pub const UCTX_EN: &str = "UCTX_EN";
 

@@ -1,9 +1,13 @@
 //! A card: its driver, how many VFs it may have, its eswitch, its link.
 
+use std::fmt;
+
 use vdpa_eswitch::DevlinkHandle;
+use vdpa_hw::firmware::{INTERNAL_CPU_MODEL, INTERNAL_CPU_OFFLOAD_ENGINE, Setting, Value};
+use vdpa_hw::{Function, PciAddress};
 
 use super::super::check::Check;
-use super::super::evidence::Evidence;
+use super::super::evidence::{Card, Evidence};
 use super::each_card;
 
 /// `BlueField` cards by PCI device id: 1, 2, 3 (`mlx5_core_pci_table` in `mlx5_core/main.c`).
@@ -67,32 +71,104 @@ pub(super) fn card(evidence: &Evidence) -> Vec<Check> {
     })
 }
 
-/// Whose the eswitch is. Only `BlueField` cards have CPUs that it could belong to.
+/// Whose the eswitch is. Only `BlueField` cards have CPUs that it could belong to; the kernel says so now, and firmware
+/// now and from the next boot on.
 pub(super) fn dpu_mode(evidence: &Evidence) -> Vec<Check> {
     each_card(evidence, |card| {
         let Ok(function) = &card.function else { return Vec::new() };
-        let device = function.id.device;
-        let Some((_, name)) = BLUEFIELD.into_iter().find(|(id, _)| *id == device) else {
+        let Some(name) = bluefield(function) else {
             return vec![Check::pass(
                 &card.name,
                 "no BlueField: the card has no CPUs of its own",
                 "PCI device id",
             )];
         };
-        let source = format!("devlink eswitch of {}", DevlinkHandle::from(function.address));
-        vec![match &card.eswitch {
-            Ok(_) => Check::pass(&card.name, format!("a {name} whose eswitch the host may see: NIC mode"), source),
-            Err(why) if !REFUSALS.iter().any(|errno| why.contains(errno)) => {
-                Check::unknown(&card.name, format!("a {name}, and {why}"), source)
+        let by_kernel = format!("devlink eswitch of {}", DevlinkHandle::from(function.address));
+        let by_firmware = format!("mstconfig query {INTERNAL_CPU_MODEL} {INTERNAL_CPU_OFFLOAD_ENGINE}");
+        let (now, next) = (owner(card, |setting| &setting.current), owner(card, |setting| &setting.next));
+        let told = |owner: Owner, when: &str| format!("a {name} in {owner}{when}");
+        vec![match (&card.eswitch, now, next) {
+            (Ok(_), _, Some(Owner::Dpu)) if now != Some(Owner::Dpu) => {
+                Check::pass(&card.name, told(Owner::Dpu, " from the next boot on"), by_firmware)
+                    .warn("then the eswitch belongs to the card's own CPUs")
+                    .remedy(format!("before it boots: {}", to_host(function.address)))
             }
-            Err(why) => Check::pass(&card.name, format!("a {name} whose eswitch the host may not see: {why}"), source)
-                .fail("in DPU mode the eswitch belongs to the card's own CPUs")
-                .remedy(format!(
-                    "set it up from the DPU, or put it into NIC mode: mlxconfig -d {} set INTERNAL_CPU_OFFLOAD_ENGINE=1, then a power cycle",
-                    function.address
-                )),
+            (Ok(_), now, _) => {
+                // The kernel has the last word on what is: it was let in.
+                let mode = now.filter(|owner| *owner != Owner::Dpu).unwrap_or(Owner::Host);
+                Check::pass(&card.name, format!("a {name} whose eswitch the host may see: {mode}"), by_kernel)
+            }
+            (Err(why), now, next) => {
+                let refused = REFUSALS.iter().any(|errno| why.contains(errno));
+                let (fact, source) = match now {
+                    _ if refused => {
+                        (format!("a {name} whose eswitch the host may not see: {why}"), by_kernel)
+                    }
+                    Some(Owner::Dpu) => (told(Owner::Dpu, ""), by_firmware),
+                    Some(owner) => return vec![Check::pass(&card.name, told(owner, ""), by_firmware)],
+                    None => {
+                        return vec![Check::unknown(&card.name, format!("a {name}, and {why}"), by_kernel)];
+                    }
+                };
+                let remedy = match next {
+                    Some(Owner::Host | Owner::Separate) => {
+                        "a power cycle: its firmware has been set already".to_owned()
+                    }
+                    _ => format!(
+                        "set it up from the DPU, or give its eswitch to the host: {}",
+                        to_host(function.address)
+                    ),
+                };
+                Check::pass(&card.name, fact, source)
+                    .fail("in DPU mode the eswitch belongs to the card's own CPUs")
+                    .remedy(remedy)
+            }
         }]
     })
+}
+
+/// The card's name, if it has CPUs of its own.
+pub(in crate::doctor) fn bluefield(function: &Function) -> Option<&'static str> {
+    BLUEFIELD.into_iter().find(|(id, _)| *id == function.id.device).map(|(_, name)| name)
+}
+
+/// To whom a `BlueField`'s eswitch belongs, by its firmware.
+///
+/// Source: "Modes of Operation" in NVIDIA's BlueField DPU documentation: DPU mode, or embedded CPU function ownership
+/// (`INTERNAL_CPU_MODEL=1`), separated host mode (`=0`), and NIC mode, which is the former with
+/// `INTERNAL_CPU_OFFLOAD_ENGINE=1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Dpu,
+    Separate,
+    Host,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dpu => "DPU mode",
+            Self::Separate => "separated host mode",
+            Self::Host => "NIC mode",
+        })
+    }
+}
+
+/// What the settings mean by these values of theirs; `None` where firmware does not tell.
+fn owner(card: &Card, value: fn(&Setting) -> &Option<Value>) -> Option<Owner> {
+    let settings = card.firmware.as_ref().ok()?;
+    let number = |name| value(settings.get(name)?).as_ref()?.number();
+    match (number(INTERNAL_CPU_MODEL)?, number(INTERNAL_CPU_OFFLOAD_ENGINE)) {
+        (0, _) => Some(Owner::Separate),
+        (1, Some(1)) => Some(Owner::Host),
+        (1, _) => Some(Owner::Dpu),
+        _ => None,
+    }
+}
+
+/// What gives the eswitch to the host.
+fn to_host(pf: PciAddress) -> String {
+    format!("vdpa firmware set --pci {pf} {INTERNAL_CPU_OFFLOAD_ENGINE}=1, then a power cycle")
 }
 
 /// Whether there is an eswitch to set.
@@ -237,6 +313,52 @@ mod tests {
         assert!(check(&evidence, "dpu-mode").is_unknown("ask devlink"));
         evidence.card().function = refused("read");
         assert!(checks(&evidence, "dpu-mode").is_empty(), "the check `card` says it");
+    }
+
+    /// Pitfall 29: whose the eswitch is stands in the firmware as well, now and from the next boot on.
+    #[test]
+    fn a_bluefields_firmware_says_whose_its_eswitch_is() {
+        let mut evidence = healthy();
+        evidence.function().id.device = 0xa2d6;
+        let mut says = |eswitch: Result<(), &str>, current: [&str; 2], next: [&str; 2]| {
+            let mut evidence = evidence.clone();
+            if let Err(why) = eswitch {
+                evidence.card().eswitch = Err(why.to_owned());
+            }
+            for ((name, current), next) in
+                ["INTERNAL_CPU_MODEL", "INTERNAL_CPU_OFFLOAD_ENGINE"].into_iter().zip(current).zip(next)
+            {
+                evidence.setting(name, current, next);
+            }
+            check(&evidence, "dpu-mode")
+        };
+        let refused = Err("cannot read the eswitch mode: (EPERM)");
+        let unread = Err("cannot ask devlink: Permission denied (os error 13)");
+        let dpu = ["EMBEDDED_CPU(1)", "ENABLED(0)"];
+        let nic = ["EMBEDDED_CPU(1)", "DISABLED(1)"];
+        let separate = ["SEPARATED_HOST(0)", "ENABLED(0)"];
+        assert!(says(Ok(()), nic, nic).passes("may see: NIC mode"));
+        assert!(says(Ok(()), separate, separate).passes("may see: separated host mode"));
+        let soon = says(Ok(()), separate, dpu);
+        assert!(soon.warns("then the eswitch belongs to the card's own CPUs"));
+        assert!(soon.remedy.unwrap().contains("INTERNAL_CPU_OFFLOAD_ENGINE=1"));
+        let now = says(refused, dpu, dpu);
+        assert!(now.fails("the card's own CPUs"));
+        assert!(
+            now.remedy
+                .unwrap()
+                .contains("vdpa firmware set --pci 0000:43:00.0 INTERNAL_CPU_OFFLOAD_ENGINE=1")
+        );
+        let set = says(refused, dpu, separate);
+        assert!(set.fails("the card's own CPUs") && set.remedy.unwrap().contains("has been set already"));
+        // Where devlink says nothing, firmware is all there is.
+        assert!(says(unread, dpu, dpu).fails("the card's own CPUs"));
+        assert!(
+            says(unread, ["EMBEDDED_CPU(1)", ""], ["", ""]).fails("the card's own CPUs"),
+            "older firmware"
+        );
+        assert!(says(unread, separate, separate).passes("separated host mode"));
+        assert!(says(unread, ["", ""], ["", ""]).is_unknown("ask devlink"));
     }
 
     #[test]

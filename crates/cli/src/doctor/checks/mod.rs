@@ -17,6 +17,8 @@ mod security;
 mod switch;
 mod versions;
 
+pub(super) use card::bluefield;
+
 use super::check::Check;
 use super::evidence::{Card, Evidence};
 

@@ -1,23 +1,30 @@
 //! The cards: those of the host file, or every one that could be meant.
 
 use vdpa_eswitch::{DevlinkHandle, Info};
-use vdpa_hw::firmware::{NUM_OF_VFS, PF_NUM_OF_VF_VALID, SRIOV_EN, SettingName, UCTX_EN};
+use vdpa_hw::firmware::{
+    INTERNAL_CPU_MODEL, INTERNAL_CPU_OFFLOAD_ENGINE, NUM_OF_VFS, PF_NUM_OF_VF_VALID, SRIOV_EN, SettingName,
+    UCTX_EN,
+};
 use vdpa_hw::platform::Files;
 use vdpa_hw::{Function, PciAddress, Vf, VfIndex};
 
 use super::{seen, uses};
 use crate::config::{HostFile, NicName};
-use crate::doctor::evidence::{Card, CardVf, User};
+use crate::doctor::checks::bluefield;
+use crate::doctor::evidence::{Card, CardVf, Seen, User};
 use crate::error::Error;
 use crate::host::Host;
 use crate::occupants::{By, occupants};
 use crate::step::Device;
 use crate::view::View;
 
-/// The settings that are asked for: all that it has would take its tool seconds.
-fn firmware_names() -> Vec<SettingName> {
-    let names = [SRIOV_EN, NUM_OF_VFS, PF_NUM_OF_VF_VALID, UCTX_EN];
-    names.iter().filter_map(|name| name.parse().ok()).collect()
+/// The settings that are asked for: all that it has would take its tool seconds. Only a card with CPUs of its own
+/// has settings for them.
+fn firmware_names(function: &Seen<Function>) -> Vec<SettingName> {
+    let has_cpus = function.as_ref().is_ok_and(|function| bluefield(function).is_some());
+    let of_cpus = [INTERNAL_CPU_MODEL, INTERNAL_CPU_OFFLOAD_ENGINE].into_iter().filter(|_| has_cpus);
+    let names = [SRIOV_EN, NUM_OF_VFS, PF_NUM_OF_VF_VALID, UCTX_EN].into_iter().chain(of_cpus);
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// Mellanox and NVIDIA.
@@ -61,8 +68,10 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
         Err(error) => return unseen(name, &error.flat()),
     };
     let handle = DevlinkHandle::from(pf);
-    let (function, uplink, info, eswitch, params, firmware, representors) = tokio::join!(
-        seen("sysfs", async { view.function(pf).await.map(std::sync::Arc::unwrap_or_clone) }),
+    let function =
+        seen("sysfs", async { view.function(pf).await.map(std::sync::Arc::unwrap_or_clone) }).await;
+    let settings = firmware_names(&function);
+    let (uplink, info, eswitch, params, firmware, representors) = tokio::join!(
         seen("rtnetlink", async {
             let link = view.link(Device::Uplink(pf)).await?;
             link.ok_or_else(|| Error::Missing(format!("a network device of {pf}")))
@@ -70,7 +79,7 @@ async fn card(host: &Host, view: &View<'_>, name: String, address: Result<PciAdd
         seen("devlink", async { Ok(without_serials(host.eswitch.info(&handle).await?)) }),
         seen("devlink", async { Ok(host.eswitch.state(&handle).await?) }),
         seen("devlink", async { Ok(host.eswitch.params(&handle).await?) }),
-        seen("the card's firmware", async { Ok(host.firmware.settings(pf, &firmware_names()).await?) }),
+        seen("the card's firmware", async { Ok(host.firmware.settings(pf, &settings).await?) }),
         seen("devlink", async { Ok(host.eswitch.representors(&handle).await?) }),
     );
     let uses = match &uplink {
