@@ -1,14 +1,10 @@
 //! The domains that VFs are for: whether they can use them.
 
-use vdpa_vm::DomainName;
+use vdpa_vm::{DomainName, locked_kib};
 
 use super::super::check::Check;
 use super::super::evidence::{Domain, Evidence, WantedVf};
 use crate::config::Datapath;
-
-/// What QEMU may lock beside the guest's memory, in KiB (`qemuDomainGetMemLockLimitBytes` in libvirt's
-/// `src/qemu/qemu_domain.c`).
-const LOCKED_BESIDE: u64 = 1 << 20;
 
 /// A check for each domain.
 pub(super) fn domains(evidence: &Evidence) -> Vec<Check> {
@@ -64,7 +60,7 @@ fn of_domain(evidence: &Evidence, name: &DomainName, domain: &Result<Domain, Str
 /// QEMU locks the guest's memory once for each vhost-vdpa device.
 fn locked(name: &DomainName, domain: &Domain, devices: usize, check: &Check) -> Option<Check> {
     let devices = u64::try_from(devices).ok().filter(|devices| *devices > 0)?;
-    let needed = LOCKED_BESIDE + domain.profile.memory_kib * devices;
+    let needed = locked_kib(domain.profile.memory_kib, devices);
     let limit = domain.profile.hard_limit_kib?;
     let gib = |kib: u64| format!("{}.{} GiB", kib >> 20, ((kib & 0xf_ffff) * 10) >> 20);
     (limit < needed).then(|| {
