@@ -41,8 +41,11 @@ pub struct DatapathPort {
 
 impl DatapathPort {
     /// Whether it is one of the host's own, which no card can reach.
+    ///
+    /// The kernel's datapath has them as `internal`, Open vSwitch's own as `tap`, or `dummy-internal` where its devices
+    /// are dummies (`dpif_netdev_port_open_type` in lib/dpif-netdev.c).
     pub fn is_internal(&self) -> bool {
-        self.kind.as_deref() == Some("internal")
+        matches!(self.kind.as_deref(), Some("internal" | "tap" | "dummy-internal"))
     }
 
     /// The ports in what `dpctl/show` prints: `  port 1: br0 (internal)`.
@@ -163,7 +166,20 @@ mod tests {
             read,
             [(0, "ovs-system", Some("internal")), (2, "pf0", None), (5, "vxlan_sys_4789", Some("vxlan"))]
         );
-        assert!(ports[0].is_internal() && !ports[1].is_internal());
+        let internal: Vec<_> = ports.iter().map(DatapathPort::is_internal).collect();
+        assert_eq!(internal, [true, false, false]);
+    }
+
+    /// What Open vSwitch 3.1.0 printed of its own datapath, and of the one with dummies.
+    #[test]
+    fn ports_of_the_host_have_another_kind_in_userspace() {
+        let text = "netdev@ovs-netdev:\n  lookups: hit:0 missed:0 lost:0\n  flows: 0\n  port 0: ovs-netdev (tap)\n  \
+                    port 1: br0 (tap)\n  port 2: p0\n  port 3: vhost0 (dpdkvhostuserclient: configured_rx_queues=1)\n\
+                    dummy@ovs-dummy:\n  port 0: ovs-dummy (dummy-internal)\n  port 1: p1 (dummy)\n";
+        let ports = DatapathPort::all(text);
+        let internal: Vec<_> =
+            ports.iter().filter(|port| port.is_internal()).map(|port| &*port.name).collect();
+        assert_eq!((ports.len(), internal), (6, vec!["ovs-netdev", "br0", "ovs-dummy"]));
     }
 
     #[test]

@@ -54,6 +54,9 @@ async fn packets_become_flows_that_lead_from_port_to_port() {
     let ports = datapath.ports().await.unwrap();
     let kinds: Vec<_> = ports.iter().map(|port| (port.name.as_str(), port.kind.as_deref())).collect();
     assert!(kinds.contains(&("p1", None)) && kinds.contains(&("br0", Some("dummy-internal"))), "{kinds:?}");
+    let internal: Vec<_> =
+        ports.iter().filter(|port| port.is_internal()).map(|port| port.name.as_str()).collect();
+    assert!(internal.contains(&"br0") && !internal.contains(&"p1"), "{ports:?}");
 }
 
 /// The userspace datapath, with devices of the kernel and the packets that the kernel sends of its own accord when a
