@@ -9,7 +9,7 @@ use vdpa_cli::Error;
 use vdpa_cli::guard::Guard;
 use vdpa_cli::plan::{Change, Order};
 use vdpa_cli::receipt::Drawer;
-use vdpa_hw::mock::{EswitchMode, NetdevRole, SimParam, hosts, kernel};
+use vdpa_hw::mock::{EswitchMode, Forwarder, NetdevRole, Packets, SimParam, hosts, kernel};
 use vdpa_hw::{Vf, VfIndex};
 
 fn host_file(nic: &str, vf: &str) -> String {
@@ -233,6 +233,35 @@ async fn tc_offload_is_on_after_the_switch_after_a_restart_and_after_drift() {
     bench.host.machine.meddle(kernel::ovs_restarts);
     let mended = bench.setup(&host_file("", "")).await.unwrap();
     assert!(mended.changed && mended.statements.iter().all(Change::holds));
+}
+
+/// Pitfall 7: hw-tc-offload of a card that has rules cannot be turned off (`set_feature_hw_tc` in mlx5's en_main.c):
+/// going back, the bridge lets go of its ports, and their rules, before it is.
+#[tokio::test]
+async fn a_card_with_rules_keeps_its_offload_until_the_bridge_has_let_go() {
+    let bench = Bench::new();
+    bench.setup(&host_file("", "")).await.unwrap();
+    let ports = bench.host.machine.meddle(|state| {
+        let role = |index| NetdevRole::Representor(Vf { pf: pf(), index: VfIndex::new(index) });
+        let [from, to] = [0, 1].map(|index| state.netdev_with(role(index)).unwrap().0);
+        let (source, destination) = (state.netdevs[&from].mac, state.netdevs[&to].mac);
+        let packets = Packets { from, to, source, destination, eth_type: 0x0800, count: 50, length: 84 };
+        kernel::forward(state, &packets).unwrap();
+        assert_eq!(state.flows[0].forwarder, Forwarder::Card, "{:?}", state.flows);
+        let uplink = state.netdev_with(NetdevRole::Uplink(pf())).unwrap().0;
+        [from, to, uplink]
+    });
+    for port in ports {
+        assert!(
+            bench.host.machine.meddle(|state| kernel::set_tc_offload(state, port, false)).is_err(),
+            "{port}"
+        );
+    }
+    let since = bench.host.machine.observe(|state| state.journal.len());
+    bench.teardown().await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    let journal = journal(&bench, since);
+    before(&journal, "ovs.apply", "tc_offload");
+    before(&journal, "tc_offload", "eswitch_mode");
 }
 
 /// In switchdev mode rates are the port's, and go with it; one that nobody asks for any more is taken off again.

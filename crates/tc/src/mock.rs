@@ -187,10 +187,26 @@ mod tests {
         assert_eq!(filters[0].counters().total().packets, 0, "the flow of before is gone");
     }
 
+    /// Pitfall 7: hw-tc-offload of a card that has rules cannot be turned off: they go first, with their ports.
     #[tokio::test]
     async fn hw_tc_offload_stays_on_while_the_card_has_flows() {
-        let (machine, from, _) = forwarding(|_| {}).await;
-        let off = machine.meddle(|state| kernel::set_tc_offload(state, from, false));
-        assert_eq!(off.unwrap_err().errno, vdpa_netlink::Errno::EINVAL);
+        let (machine, from, to) = forwarding(|state| {
+            let uplink = state.netdev_with(NetdevRole::Uplink("0000:43:00.0".parse().unwrap())).unwrap().0;
+            kernel::set_tc_offload(state, uplink, true).unwrap();
+        })
+        .await;
+        let uplink = machine.observe(|state| {
+            state.netdev_with(NetdevRole::Uplink("0000:43:00.0".parse().unwrap())).unwrap().0
+        });
+        for port in [from, to, uplink] {
+            let off = machine.meddle(|state| kernel::set_tc_offload(state, port, false));
+            assert_eq!(off.unwrap_err().errno, vdpa_netlink::Errno::EINVAL, "{port}");
+            assert!(machine.meddle(|state| kernel::set_tc_offload(state, port, true)).unwrap(), "{port}");
+        }
+        // The bridge lets go of its ports, and the rules go with them.
+        machine.meddle(|state| kernel::set_ovs_ports(state, &[], true));
+        for port in [from, to, uplink] {
+            assert!(!machine.meddle(|state| kernel::set_tc_offload(state, port, false)).unwrap(), "{port}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use vdpa_netlink::Errno;
 
 use super::Outcome;
 use crate::link::VfChange;
-use crate::mock::{EswitchMode, Forwarder, Netdev, NetdevRole, SimPf, SimRole, State};
+use crate::mock::{EswitchMode, Netdev, NetdevRole, SimPf, SimRole, State};
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, Vf};
 
 /// Administrative VF attributes: `do_setvfinfo` in `net/core/rtnetlink.c`; mlx5 refuses multicast, and in
@@ -41,9 +41,11 @@ pub fn set_up(state: &mut State, link: IfIndex, up: bool) -> Outcome {
 pub fn set_tc_offload(state: &mut State, link: IfIndex, on: bool) -> Outcome<bool> {
     let ignored =
         state.functions.values().any(|f| matches!(&f.role, SimRole::Pf(pf) if pf.profile.ignores_tc_offload));
-    // `set_feature_hw_tc` in mlx5's en_main.c, in whose words the log has it.
-    let in_use = state.flows.iter().any(|flow| flow.from == link && flow.forwarder == Forwarder::Card);
+    let in_use = super::traffic::has_card_flows(state, link);
     let netdev = state.netdevs.get_mut(&link).ok_or(Errno::ENODEV)?;
+    // `set_feature_hw_tc` in mlx5's en_main.c, which counts the flows of the whole eswitch; the log has it as "Active
+    // offloaded tc filters, can't turn hw_tc_offload off". mlx5 asks for its uplink only; here a representor is asked
+    // too, as on the lab's card: who gets it right for both gets it right for one.
     if in_use && !on && netdev.tc_offload == Some(true) {
         return Err(Errno::EINVAL.into());
     }

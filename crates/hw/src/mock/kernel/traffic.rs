@@ -53,6 +53,15 @@ pub(super) fn expire_flows(state: &mut State) {
     });
 }
 
+/// Whether the card has flows of the switch that this is a port of.
+pub(super) fn has_card_flows(state: &State, port: IfIndex) -> bool {
+    let switch = |index: &IfIndex| switch_of(state, state.netdevs.get(index)?.role);
+    let Some(switch_of_port) = switch(&port) else { return false };
+    let on_card =
+        |flow: &SimFlow| flow.forwarder == Forwarder::Card && switch(&flow.from) == Some(switch_of_port);
+    state.flows.iter().any(on_card)
+}
+
 fn is_for(flow: &SimFlow, packets: &Packets) -> bool {
     (flow.from, flow.to, flow.source, flow.destination, flow.eth_type)
         == (packets.from, packets.to, packets.source, packets.destination, packets.eth_type)
