@@ -9,11 +9,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 
-use super::cache::{Cache, Part, Unfinished};
+use super::cache::{Cache, Finished, Part, Unfinished};
+use super::instance::Instance;
 use super::recipe::{self, Mirrors, RELEASE};
 use super::sandbox::{self, Places};
 use crate::progress;
@@ -30,7 +31,12 @@ pub(crate) struct Lab {
     pub(crate) tools: PathBuf,
     /// The directory with `root.img`, `initrd` and `vmlinuz`.
     pub(crate) image: PathBuf,
+    /// What it is made of stays in the cache while it is used.
+    _parts: [Finished; 4],
 }
+
+/// The kinds of parts that the cache has.
+const KINDS: [&str; 5] = ["tools", "root", "clean", "programs", "image"];
 
 /// The key of each part, as the lab's sources are now.
 struct Keys {
@@ -57,7 +63,7 @@ impl Keys {
 }
 
 impl Lab {
-    /// Finds the lab in the cache, making what is missing.
+    /// Finds the lab in the cache, making what is missing and forgetting what nobody needs any more.
     pub(crate) async fn ready() -> Result<Self> {
         let cache = Cache::of_this_user()?;
         let keys = Keys::of_sources()?;
@@ -65,20 +71,25 @@ impl Lab {
             Part::Finished(tools) => tools,
             Part::Missing(part) => make_tools(part).await?,
         };
-        let tools = tools.join("tree");
+        let tree = tools.directory.join("tree");
         let root = match cache.part("root", &keys.root).await? {
             Part::Finished(root) => root,
             Part::Missing(part) => make_root(part).await?,
         };
         let programs = match cache.part("programs", &keys.programs).await? {
             Part::Finished(programs) => programs,
-            Part::Missing(part) => make_programs(part, &tools).await?,
+            Part::Missing(part) => make_programs(part, &tree).await?,
         };
         let image = match cache.part("image", &keys.image).await? {
             Part::Finished(image) => image,
-            Part::Missing(part) => make_image(part, &tools, &root, &programs).await?,
+            Part::Missing(part) => make_image(part, &tree, &root.directory, &programs.directory).await?,
         };
-        Ok(Self { tools, image })
+        // A VM that stays up outlives the program that booted it, and its locks.
+        if Instance::all_up()?.is_empty() {
+            cache.forget(&KINDS, SystemTime::now()).await?;
+        }
+        let place = image.directory.clone();
+        Ok(Self { tools: tree, image: place, _parts: [tools, root, programs, image] })
     }
 
     /// The tar of a Debian root in which nothing of ours is, for trying packages in; made if it is missing.
@@ -91,19 +102,19 @@ impl Lab {
                 part.finish()?
             }
         };
-        Ok(root.join("root.tar"))
+        Ok(root.directory.join("root.tar"))
     }
 
     /// Removes from the cache what this tree's lab is not made of.
     pub(crate) async fn clean() -> Result<()> {
         let Keys { tools, root, clean, programs, image } = Keys::of_sources()?;
-        let current =
-            [("tools", tools), ("root", root), ("clean", clean), ("programs", programs), ("image", image)];
+        let keys = [tools, root, clean, programs, image];
+        let current: Vec<_> = KINDS.into_iter().zip(keys).collect();
         Cache::of_this_user()?.keep_only(&current).await
     }
 }
 
-async fn make_tools(part: Unfinished) -> Result<PathBuf> {
+async fn make_tools(part: Unfinished) -> Result<Finished> {
     let tar = part.directory.join("tools.tar");
     // The headers for drivers outside of DPDK's tree are in its source only.
     let source =
@@ -125,7 +136,7 @@ async fn make_tools(part: Unfinished) -> Result<PathBuf> {
     part.finish()
 }
 
-async fn make_root(part: Unfinished) -> Result<PathBuf> {
+async fn make_root(part: Unfinished) -> Result<Finished> {
     let tar = part.directory.join("root.tar");
     let unwanted = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
     let unwanted = unwanted.map(|path| format!("--dpkgopt=path-exclude={path}"));
@@ -176,7 +187,7 @@ async fn debootstrap(name: &str, list: &str, directory: &Path, tar: &Path, optio
     Ok(())
 }
 
-async fn make_programs(part: Unfinished, tools: &Path) -> Result<PathBuf> {
+async fn make_programs(part: Unfinished, tools: &Path) -> Result<Finished> {
     let compiling = progress::Part::begin("programs: compiling kernel modules and dpdk-vdpa");
     let places = Places { tools, input: tools, output: &part.directory };
     sandbox::in_tools("compile.sh", places, COMPILE_LIMIT, |line| compiling.at(line)).await?;
@@ -184,7 +195,7 @@ async fn make_programs(part: Unfinished, tools: &Path) -> Result<PathBuf> {
     part.finish()
 }
 
-async fn make_image(part: Unfinished, tools: &Path, root: &Path, programs: &Path) -> Result<PathBuf> {
+async fn make_image(part: Unfinished, tools: &Path, root: &Path, programs: &Path) -> Result<Finished> {
     let making = progress::Part::begin("image: making the guest's disk and initramfs");
     let input = part.directory.join("in");
     fs::create_dir(&input)?;
