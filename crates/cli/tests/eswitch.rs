@@ -235,7 +235,7 @@ async fn tc_offload_is_on_after_the_switch_after_a_restart_and_after_drift() {
     assert!(mended.changed && mended.statements.iter().all(Change::holds));
 }
 
-/// Pitfall 7: hw-tc-offload of a card that has rules cannot be turned off (`set_feature_hw_tc` in mlx5's en_main.c):
+/// Pitfall 7: hw-tc-offload of a card that has rules cannot be turned off (`set_feature_hw_tc` in mlx5's `en_main.c`):
 /// going back, the bridge lets go of its ports, and their rules, before it is.
 #[tokio::test]
 async fn a_card_with_rules_keeps_its_offload_until_the_bridge_has_let_go() {

@@ -134,8 +134,8 @@ pub(in crate::doctor) fn bluefield(function: &Function) -> Option<&'static str> 
 
 /// To whom a `BlueField`'s eswitch belongs, by its firmware.
 ///
-/// Source: "Modes of Operation" in NVIDIA's BlueField DPU documentation: DPU mode, or embedded CPU function ownership
-/// (`INTERNAL_CPU_MODEL=1`), separated host mode (`=0`), and NIC mode, which is the former with
+/// Source: "Modes of Operation" in NVIDIA's `BlueField` DPU documentation: DPU mode, or embedded CPU function
+/// ownership (`INTERNAL_CPU_MODEL=1`), separated host mode (`=0`), and NIC mode, which is the former with
 /// `INTERNAL_CPU_OFFLOAD_ENGINE=1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
@@ -320,7 +320,7 @@ mod tests {
     fn a_bluefields_firmware_says_whose_its_eswitch_is() {
         let mut evidence = healthy();
         evidence.function().id.device = 0xa2d6;
-        let mut says = |eswitch: Result<(), &str>, current: [&str; 2], next: [&str; 2]| {
+        let says = |eswitch: Result<(), &str>, current: [&str; 2], next: [&str; 2]| {
             let mut evidence = evidence.clone();
             if let Err(why) = eswitch {
                 evidence.card().eswitch = Err(why.to_owned());
