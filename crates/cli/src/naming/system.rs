@@ -26,20 +26,52 @@ impl System {
     /// Has those that run read their files: both do on SIGHUP (systemd-udevd.service(8), NetworkManager(8)), which takes
     /// no program to send. Left alone, udev looks for new rules only every three seconds, and `NetworkManager` never.
     fn reload(&self) -> Result<(), Error> {
-        for (pid, name) in readers(&self.root.join("proc")) {
+        for (pid, name) in self.readers() {
             hang_up(pid).map_err(|error| Error::Untold(format!("SIGHUP to {name}, PID {pid}: {error}")))?;
         }
         Ok(())
     }
+
+    /// Those that read what is told. systemd knows the processes of their services; without it, all there are on the
+    /// host are gone through, which takes a while on a busy one.
+    fn readers(&self) -> Vec<(i32, String)> {
+        let proc = self.root.join("proc");
+        let known = SERVICES.iter().flat_map(|service| self.processes_of(service));
+        let found = readers(&proc, known);
+        if found.iter().any(|(_, name)| name.ends_with("udevd")) {
+            return found;
+        }
+        let entries = fs::read_dir(&proc).into_iter().flatten().flatten();
+        readers(&proc, entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+    }
+
+    /// The processes in the control group of a service (cgroups(7)).
+    fn processes_of(&self, service: &str) -> Vec<i32> {
+        let read = |group: &&str| {
+            fs::read_to_string(self.root.join(group).join(service).join("cgroup.procs")).unwrap_or_default()
+        };
+        GROUPS.iter().map(|group| read(&group)).flat_map(pids).collect()
+    }
 }
+
+/// Where systemd has the control groups of services: in version 2's one hierarchy, and in its own one beside those of
+/// version 1.
+const GROUPS: [&str; 2] = ["sys/fs/cgroup/system.slice", "sys/fs/cgroup/systemd/system.slice"];
+
+/// The services of [`READERS`]; since systemd 254 udev's processes are one group further down (`DelegateSubgroup=`).
+const SERVICES: [&str; 3] = ["systemd-udevd.service", "systemd-udevd.service/udev", "NetworkManager.service"];
 
 /// Those that read what is told, as their processes are called; without systemd, udev's has the shorter name.
 const READERS: [&str; 3] = ["systemd-udevd", "udevd", "NetworkManager"];
 
-/// Those of [`READERS`] that init started, in a directory like /proc. udev's workers are not among them.
-fn readers(proc: &Path) -> Vec<(i32, String)> {
-    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+/// One number a line.
+fn pids(text: String) -> Vec<i32> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Those of `pids` that are [`READERS`] and that init started, in a directory like /proc. udev's workers are not among
+/// them.
+fn readers(proc: &Path, pids: impl Iterator<Item = i32>) -> Vec<(i32, String)> {
     let reader = |pid: i32| {
         let read = |file: &str| fs::read_to_string(proc.join(format!("{pid}/{file}"))).ok();
         let name = read("comm")?.trim_end().to_owned();
@@ -154,7 +186,7 @@ mod tests {
 
     #[test]
     fn only_what_init_started_under_the_name_is_told() {
-        let proc = tempfile::tempdir().unwrap();
+        let (root, system) = host();
         for (pid, name, parent) in [
             (1, "systemd", 0),
             (310, "systemd-udevd", 1),
@@ -162,15 +194,35 @@ mod tests {
             (413, "(udev-worker)", 310),
             (500, "NetworkManager", 1),
             (501, "NetworkManager) S 1", 500),
+            // Of no service: another init's, say, that a container has.
+            (600, "udevd", 1),
         ] {
-            let directory = proc.path().join(pid.to_string());
-            fs::create_dir(&directory).unwrap();
+            let directory = root.path().join("proc").join(pid.to_string());
+            fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join("comm"), format!("{name}\n")).unwrap();
             fs::write(directory.join("stat"), format!("{pid} ({name}) S {parent} {pid}\n")).unwrap();
         }
-        let mut found = readers(proc.path());
-        found.sort();
-        assert_eq!(found, [(310, "systemd-udevd".to_owned()), (500, "NetworkManager".to_owned())]);
+        let found = || {
+            let mut found = system.readers();
+            found.sort();
+            found
+        };
+        let [udev, manager, stray] = [(310, "systemd-udevd"), (500, "NetworkManager"), (600, "udevd")]
+            .map(|(pid, name)| (pid, name.to_owned()));
+        assert_eq!(found(), [udev.clone(), manager.clone(), stray], "without systemd");
+        for (groups, udevs) in [
+            ("sys/fs/cgroup/system.slice", "systemd-udevd.service/udev"),
+            ("sys/fs/cgroup/systemd/system.slice", "systemd-udevd.service"),
+        ] {
+            for (service, processes) in [(udevs, "310\n412\n413\n"), ("NetworkManager.service", "500\n501\n")]
+            {
+                let directory = root.path().join(groups).join(service);
+                fs::create_dir_all(&directory).unwrap();
+                fs::write(directory.join("cgroup.procs"), processes).unwrap();
+            }
+            assert_eq!(found(), [udev.clone(), manager.clone()], "{groups}");
+            fs::remove_dir_all(root.path().join("sys")).unwrap();
+        }
     }
 
     #[test]

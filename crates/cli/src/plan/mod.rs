@@ -9,12 +9,13 @@
 //!  switchdev first           VFs first
 //!  ───────────────           ─────────
 //!  firmware settings         firmware settings
-//!  probing off, names        probing off, names
+//!                            probing off
 //!  VFs in the way: none
 //!  steering, encapsulation   steering, encapsulation
-//!                            VFs, and their drivers off
-//!  eswitch: switchdev        eswitch: switchdev
-//!  VFs
+//!  eswitch: switchdev │ probing off, names
+//!                            VFs │ names
+//!  VFs                       the VFs' drivers off
+//!                            eswitch: switchdev
 //!  MACs and rates of the VFs, inline mode, hw-tc-offload
 //!  bonds of uplinks
 //!  the card's ports are one in hardware

@@ -187,17 +187,21 @@ impl ResolvedNic {
     pub(super) fn add_switch(&self, stages: &mut Stages, attempt: usize) {
         let pf = self.pf;
         let count = u16::try_from(self.vfs.len()).unwrap_or(u16::MAX);
-        stages[PROBING].push(Step::Autoprobe { pf, on: false });
+        let probing = Step::Autoprobe { pf, on: false };
+        // Before the first representor comes, and taken back before those that were there come again.
+        let names = Step::Names { pf, names: Some(Names { vfs: count, current: true }) };
+        stages[DEVICES].push(names.clone());
         let vfs = Step::Vfs { pf, count };
         let mode = Step::EswitchMode { pf, mode: Mode::Switchdev };
         if self.order(attempt) == Some(Order::VfsFirst) {
-            stages[FIRST].push(vfs);
+            stages[PROBING].push(probing);
+            stages[FIRST].extend([vfs, names]);
             stages[THIRD].push(mode);
         } else {
             if self.found == Found::LegacyVfs {
                 stages[EMPTY].push(Step::Vfs { pf, count: 0 });
             }
-            stages[FIRST].push(mode);
+            stages[FIRST].extend([mode, probing, names]);
             stages[SECOND].push(vfs);
         }
         let set_free = self.found == Found::LegacyVfs && self.order(attempt) == Some(Order::VfsFirst);
@@ -205,10 +209,6 @@ impl ResolvedNic {
             let unbound = |spec| Step::Driver { vf: self.vf(spec), driver: None };
             stages[SECOND].extend(self.vfs.iter().map(unbound));
         }
-        // Before the first representor comes, and taken back before those that were there come again.
-        let names = Step::Names { pf, names: Some(Names { vfs: count, current: true }) };
-        stages[PROBING].push(names.clone());
-        stages[DEVICES].push(names);
         // Steering can change in legacy mode only, and encapsulation without flows (`mlx5_fs_mode_validate`,
         // `mlx5_devlink_eswitch_encap_mode_set`); the inline mode is every present VF's, before it is probed
         // (`mlx5_esw_vports_inline_set`).
