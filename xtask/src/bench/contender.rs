@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::lab::CARDS;
+use crate::lab::{CARDS, Card};
 
 /// A way to the end state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,12 +25,16 @@ impl Contender {
     const ALL: [Self; 5] =
         [Self::Ours, Self::Floor, Self::FloorWithoutSettle, Self::FloorWithRestart, Self::Reference];
 
-    /// Those of a round, each round beginning with another.
-    pub(crate) fn in_round(round: u32, reference_rounds: u32) -> Vec<Self> {
+    /// Those of a round, each round beginning with another. The scripts that restart Open vSwitch take minutes where there
+    /// are many VFs.
+    pub(crate) fn in_round(round: u32, reference_rounds: u32, target: Target) -> Vec<Self> {
         let mut all = Self::ALL.to_vec();
-        if round == 0 || round > reference_rounds {
-            all.retain(|contender| *contender != Self::Reference);
-        }
+        let many = target.vfs > CARDS[0].vfs;
+        all.retain(|contender| match contender {
+            Self::Reference => !many && (1..=reference_rounds).contains(&round),
+            Self::FloorWithRestart => !many,
+            _ => true,
+        });
         let first = usize::try_from(round).unwrap_or(0) % all.len();
         all.rotate_left(first);
         all
@@ -87,9 +91,35 @@ pub(crate) struct Target {
     pub(crate) vfs: u16,
 }
 
-const PF: &str = "enp1s0np0";
+/// The most VFs that a card of the lab can have.
+pub(crate) const MOST_VFS: u16 = CARDS[1].vfs;
 
 impl Target {
+    /// The first card that can have so many.
+    fn card(self) -> Card {
+        if self.vfs <= CARDS[0].vfs { CARDS[0] } else { CARDS[1] }
+    }
+
+    /// What udev and we begin its names with: `p1s0`.
+    fn place(self) -> &'static str {
+        if self.vfs <= CARDS[0].vfs { "p1s0" } else { "p2s0" }
+    }
+
+    fn pf(self) -> String {
+        format!("en{}np0", self.place())
+    }
+
+    /// Where a VF sits. Those of the small card begin at routing id 0x180 and are two apart; those of the other follow
+    /// their PF.
+    fn address(self, index: u16) -> String {
+        let (routing_id, function) = if self.vfs <= CARDS[0].vfs {
+            (0x180 + 2 * index, 2 * (index % 4))
+        } else {
+            (0x201 + index, (index + 1) % 8)
+        };
+        format!("0000:{:02x}:{:02x}.{function}", routing_id >> 8, routing_id >> 3 & 0x1f)
+    }
+
     fn each(self, name: impl Fn(u16) -> String) -> Vec<String> {
         (0..self.vfs).map(name).collect()
     }
@@ -101,26 +131,24 @@ impl Target {
     /// Names that udev gives the representors of the lab's card: by itself, and with the rules that `vdpa setup` writes.
     fn representors(self, contender: Contender) -> Vec<String> {
         self.each(|index| match contender {
-            Contender::Ours => format!("p1s0f0v{index}"),
-            _ => format!("enp1s0npf0vf{index}"),
+            Contender::Ours => format!("{}f0v{index}", self.place()),
+            _ => format!("en{}npf0vf{index}", self.place()),
         })
     }
 
     fn netdevs(self) -> Vec<String> {
-        self.each(|index| format!("enp1s0v{index}"))
+        self.each(|index| format!("en{}v{index}", self.place()))
     }
 
     /// What the scripts read from the environment.
     pub(crate) fn env(self) -> Vec<(String, String)> {
-        // The card's VFs begin at routing id 0x180 and are two apart.
-        let address = |index: u16| format!("0000:01:{:02x}.{}", 0x10 + index / 4, 2 * (index % 4));
         let words = [
-            ("PCINUM", CARDS[0].pci.to_owned()),
-            ("IFNAME", PF.to_owned()),
+            ("PCINUM", self.card().pci.to_owned()),
+            ("IFNAME", self.pf()),
             ("N", self.vfs.to_string()),
             ("REPS", self.representors(Contender::Reference).join(" ")),
             ("VFS", self.netdevs().join(" ")),
-            ("VFA", self.each(address).join(" ")),
+            ("VFA", self.each(|index| self.address(index)).join(" ")),
         ];
         words.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
@@ -136,7 +164,8 @@ impl Target {
         let vfs = self.each(vf).concat();
         format!(
             "[bridge]\nname = \"ovs-sriov\"\n\n[[nic]]\npci = \"{}\"\nvfs = {}\n{vfs}",
-            CARDS[0].pci, self.vfs
+            self.card().pci,
+            self.vfs
         )
     }
 
@@ -147,26 +176,33 @@ impl Target {
         (mac == Self::mac(index)).then(|| name.to_owned())
     }
 
-    /// Which facts of the end state the state lacks that a contender has brought about. More than these may differ: only ours turns hw-tc-offload of the
-    /// uplink on.
+    /// Which facts of the end state the state lacks that a contender has brought about. More than these may differ: only
+    /// ours turns hw-tc-offload of the uplink on.
     pub(crate) fn missing(self, contender: Contender, state: &str) -> Vec<String> {
-        let representors = self.representors(contender);
+        let (pf, representors) = (self.pf(), self.representors(contender));
         let mut wanted = vec![
             "eswitch mode switchdev".to_owned(),
             format!("numvfs {}", self.vfs),
             r#"hw-offload="true""#.to_owned(),
-            format!("bridge ovs-sriov: {PF} {} ", representors.join(" ")),
+            format!("bridge ovs-sriov: {pf} {} ", sorted(&representors)),
         ];
         wanted.extend(self.each(|index| format!("vf {index} mac {}", Self::mac(index))));
         wanted.extend(self.each(|index| format!("driver of {index} mlx5_core")));
         // udev calls a VF's netdev now this, now that (and by the other name too): the state says how.
         let of_vfs =
             self.each(|index| Self::netdev(state, index).unwrap_or_else(|| format!("of VF {index}")));
-        let links = representors.into_iter().chain(of_vfs).chain([PF.to_owned()]);
+        let links = representors.into_iter().chain(of_vfs).chain([pf]);
         wanted.extend(links.map(|link| format!("link {link} 1 ")));
         wanted.retain(|fact| !state.contains(fact.as_str()));
         wanted
     }
+}
+
+/// As sort(1) puts them with `LC_ALL=C`.
+fn sorted(names: &[String]) -> String {
+    let mut names = names.to_vec();
+    names.sort();
+    names.join(" ")
 }
 
 #[cfg(test)]
@@ -181,11 +217,16 @@ mod tests {
             addresses,
             "0000:01:10.0 0000:01:10.2 0000:01:10.4 0000:01:10.6 0000:01:11.0 0000:01:11.2"
         );
+        let many = Target { vfs: 64 };
+        assert_eq!(
+            [0, 6, 7, 63].map(|index| many.address(index)),
+            ["0000:02:00.1", "0000:02:00.7", "0000:02:01.0", "0000:02:08.0"]
+        );
     }
 
     #[test]
     fn every_round_has_every_floor_and_begins_with_another() {
-        let [first, second] = [1, 2].map(|round| Contender::in_round(round, 1));
+        let [first, second] = [1, 2].map(|round| Contender::in_round(round, 1, Target { vfs: 2 }));
         assert_eq!((first.len(), second.len()), (5, 4));
         assert_ne!(first[0], second[0]);
         assert!(!second.contains(&Contender::Reference));

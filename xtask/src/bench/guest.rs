@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::contender::{Contender, Target};
 use super::counts::{self, Processes, Writes};
 use super::trace::{self, Waits};
-use crate::lab::{Instance, Job, JobEnd, Lab, Life, Share, Vm};
+use crate::lab::{Clock, Instance, Job, JobEnd, Lab, Life, Share, Vm};
 use crate::process;
 use crate::workspace;
 
@@ -59,7 +59,7 @@ impl Guest {
         } else {
             let lab = Lab::ready().await?;
             let directory = TempDir::with_prefix("vdpa-bench-")?;
-            let vm = Vm::boot(&lab, directory.path(), Life::Ours).await?;
+            let vm = Vm::boot(&lab, directory.path(), Life::Ours, Clock::Instructions).await?;
             let share = Share::new(vm.share.directory().to_owned(), vm.share.pid());
             Self { share, own: Some((vm, directory)) }
         };

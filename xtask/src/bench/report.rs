@@ -167,12 +167,12 @@ impl Report {
                     continue;
                 };
                 let [span, ratios] =
-                    [seconds, ratio].map(|spread| format!("({:.2}–{:.2})", spread.least, spread.most));
+                    [seconds, ratio].map(|spread| format!("({:.3}–{:.3})", spread.least, spread.most));
                 let offloaded =
                     self.of(vfs, contender).find_map(|sample| sample.offloaded).unwrap_or_default();
                 let _ = writeln!(
                     table,
-                    "{vfs:3}  {contender:24}  {:9.2}  {span:15}  {:6.2}  {ratios:13}  {:5.2}  {:12}  {:9}  {:9}  {:15}  {:12}  {offloaded:9}",
+                    "{vfs:3}  {contender:24}  {:9.3}  {span:15}  {:6.2}  {ratios:13}  {:5.3}  {:12}  {:9}  {:9}  {:15}  {:12}  {offloaded:9}",
                     seconds.median,
                     ratio.median,
                     cpu.median,
@@ -207,14 +207,14 @@ impl Report {
                 .iter()
                 .map(|&party| {
                     format!(
-                        "{:7.2}",
+                        "{:7.3}",
                         of(&|measured| waits(measured).by.get(party).copied().unwrap_or_default())
                     )
                 })
                 .collect();
             let _ = writeln!(
                 table,
-                "{vfs:3}  {:7.2}  {:7.2}  ({})  {:7.2}  {:12.2}  {:5.0}",
+                "{vfs:3}  {:7.3}  {:7.3}  ({})  {:7.3}  {:12.3}  {:5.0}",
                 of(&|measured| measured.seconds),
                 of(&|measured| waits(measured).together),
                 by.join("  "),
@@ -246,10 +246,43 @@ impl Report {
             {
                 if let Some(Spread { median: ratio, .. }) = self.ratio(vfs, floor) {
                     targets.push((format!("{vfs} VFs: faster than {floor} ({ratio:.2} times)"), ratio > 1.0));
+                    targets.push((format!("{vfs} VFs: in 0.8 of the time of {floor}"), ratio >= 1.25));
                 }
             }
+            if let Some(Spread { median: ratio, .. }) =
+                self.ratio(vfs, Contender::Reference).filter(|_| vfs == 2)
+            {
+                targets.push((
+                    format!("{vfs} VFs: 8 times faster than the reference ({ratio:.1} times)"),
+                    ratio >= 8.0,
+                ));
+            }
+            let over_waiting = |measured: &Measured| {
+                measured.seconds / measured.waits.as_ref().map_or(f64::NAN, |waits| waits.together)
+            };
+            if let Some(Spread { median: ratio, .. }) = self.spread(vfs, Contender::Ours, over_waiting) {
+                targets.push((
+                    format!("{vfs} VFs: at most 1.10 of what kernel, udev and daemons take ({ratio:.3})"),
+                    ratio <= 1.10,
+                ));
+            }
         }
+        targets.extend(self.growth());
         targets
+    }
+
+    /// Whether a VF costs no more where there are more of them: from 8 on, since with fewer the card costs more than they.
+    fn growth(&self) -> Vec<(String, bool)> {
+        let each = |vfs: u16| {
+            let whole = self.spread(vfs, Contender::Ours, |measured| measured.seconds);
+            whole.map_or(f64::NAN, |spread| spread.median / f64::from(vfs))
+        };
+        let sizes: Vec<u16> = self.sizes().into_iter().filter(|vfs| *vfs >= 8).collect();
+        let grown = sizes.iter().zip(sizes.iter().skip(1)).map(|(&few, &many)| {
+            let ratio = each(many) / each(few);
+            (format!("a VF of {many} costs no more than one of {few} ({ratio:.2} times)"), ratio <= 1.0)
+        });
+        grown.collect()
     }
 }
 

@@ -151,7 +151,7 @@ struct Guest {
 impl Guest {
     async fn boot(lab: &Lab, suite: &Suite, program: &str) -> Result<Self> {
         let directory = TempDir::with_prefix("vdpa-lab-")?;
-        let vm = Vm::boot(lab, directory.path(), lab::Life::Ours).await?;
+        let vm = Vm::boot(lab, directory.path(), lab::Life::Ours, lab::Clock::Host).await?;
         let guest = Self { vm, directory };
         // Not run from the shared folder: its pages would come through it one by one.
         guest.must(&["install", "-D", program, PROGRAM]).await?;

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use super::build::Lab;
 use super::instance::Instance;
 use super::job::{Job, Stream};
-use super::vm::CARDS;
+use super::vm::{CARDS, Clock};
 
 /// What to do with the lab.
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,9 @@ pub(crate) enum Command {
         /// Its name: several may be up at once
         #[arg(long, default_value = "lab")]
         name: String,
+        /// What makes time pass in it while its CPU is busy
+        #[arg(long, value_enum, default_value_t = Clock::Host)]
+        clock: Clock,
     },
     /// Run a command in a VM that is up; exits with the command's status
     ///
@@ -59,7 +62,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
             let lab = Lab::ready().await?;
             println!("{}", lab.image.display());
         }
-        Command::Up { name } => up(&Instance::named(&name)?).await?,
+        Command::Up { name, clock } => up(&Instance::named(&name)?, clock).await?,
         Command::Run { name, limit, env, argv } => {
             let job = Job { argv, env, limit: Duration::from_secs(limit), merge: false };
             return run_job(&Instance::named(&name)?, &job).await;
@@ -75,9 +78,9 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn up(instance: &Instance) -> Result<()> {
+async fn up(instance: &Instance, clock: Clock) -> Result<()> {
     let lab = Lab::ready().await?;
-    instance.up(&lab).await?;
+    instance.up(&lab, clock).await?;
     println!("{} is up; its /lab is {}", instance.name(), instance.share()?.directory().display());
     for card in CARDS {
         println!("card {} with up to {} VFs, far end {}", card.pci, card.vfs, card.wire);

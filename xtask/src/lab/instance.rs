@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::build::Lab;
 use super::cache::Cache;
 use super::job::Share;
-use super::vm::{Life, Vm};
+use super::vm::{Clock, Life, Vm};
 
 /// A VM by name, up or not.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Instance {
     }
 
     /// Boots it.
-    pub(crate) async fn up(&self, lab: &Lab) -> Result<()> {
+    pub(crate) async fn up(&self, lab: &Lab, clock: Clock) -> Result<()> {
         if let Ok(share) = self.share() {
             bail!("{} is up already (process {}): `cargo xtask lab down --name {0}`", self.name, share.pid());
         }
@@ -61,7 +61,7 @@ impl Instance {
             fs::remove_dir_all(&self.directory)?;
         }
         fs::create_dir_all(&self.directory)?;
-        let vm = Vm::boot(lab, &self.directory, Life::ItsOwn).await?;
+        let vm = Vm::boot(lab, &self.directory, Life::ItsOwn, clock).await?;
         fs::write(self.directory.join("pid"), vm.share.pid().to_string())?;
         Ok(())
     }

@@ -18,4 +18,4 @@ pub(crate) use commands::{Command, run};
 pub(crate) use instance::Instance;
 pub(crate) use job::{Job, JobEnd, Share};
 pub(crate) use sandbox::{check, in_root, is_root};
-pub(crate) use vm::{CARDS, Life, Vm};
+pub(crate) use vm::{CARDS, Card, Clock, Life, Vm};

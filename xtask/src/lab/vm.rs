@@ -48,6 +48,16 @@ pub(crate) enum Life {
     ItsOwn,
 }
 
+/// What makes time pass in a VM while its CPU is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Clock {
+    /// The host's clock: whatever else the host does goes into what the guest measures
+    Host,
+    /// The guest's instructions, one a nanosecond: what it measures of its own work is the same each time. While its CPU
+    /// has nothing to do, time passes as on the host. It takes twice as long
+    Instructions,
+}
+
 /// A VM that has booted. Dropping one with `Life::Ours` ends it.
 #[derive(Debug)]
 pub(crate) struct Vm {
@@ -58,7 +68,7 @@ pub(crate) struct Vm {
 
 impl Vm {
     /// Boots a VM whose shared folder, console and temporary files are in a directory.
-    pub(crate) async fn boot(lab: &Lab, directory: &Path, life: Life) -> Result<Self> {
+    pub(crate) async fn boot(lab: &Lab, directory: &Path, life: Life, clock: Clock) -> Result<Self> {
         let directory = &directory.canonicalize().with_context(|| format!("no {}", directory.display()))?;
         let share = directory.join("share");
         fs::create_dir_all(share.join("jobs"))
@@ -66,7 +76,7 @@ impl Vm {
         fs::create_dir_all(workspace::target())?;
 
         let part = Part::begin("booting a VM");
-        let mut qemu = qemu(lab, directory, life);
+        let mut qemu = qemu(lab, directory, life, clock);
         let log = fs::File::create(directory.join("qemu.log"))?;
         qemu.stdout(log.try_clone()?).stderr(log);
         let mut child = qemu.spawn().context("cannot start qemu")?;
@@ -136,7 +146,7 @@ impl Drop for KillOnDrop {
 }
 
 /// QEMU from the tools root, which has its own libraries: it runs on any host.
-fn qemu(lab: &Lab, directory: &Path, life: Life) -> Command {
+fn qemu(lab: &Lab, directory: &Path, life: Life, clock: Clock) -> Command {
     let tools = &lab.tools;
     let libraries = tools.join("usr/lib/x86_64-linux-gnu");
     let loader = tools.join("lib64/ld-linux-x86-64.so.2");
@@ -160,7 +170,11 @@ fn qemu(lab: &Lab, directory: &Path, life: Life) -> Command {
         qemu.arg("-L").arg(tools.join(firmware));
     }
     // Never KVM: where this runs, /dev/kvm may be there and hang the VM for ever. One CPU boots faster than two.
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-machine", "q35", "-smp", "1", "-m", "3072"]);
+    match clock {
+        Clock::Host => qemu.args(["-accel", "tcg,thread=multi"]),
+        Clock::Instructions => qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0"]),
+    };
+    qemu.args(["-cpu", "max", "-machine", "q35", "-smp", "1", "-m", "3072"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none"]);
     qemu.arg("-serial").arg(format!("file:{}", directory.join("console.log").display()));
     qemu.arg("-kernel").arg(lab.image.join("vmlinuz")).arg("-initrd").arg(lab.image.join("initrd"));
