@@ -12,8 +12,8 @@
 //!                            probing off
 //!  VFs in the way: none
 //!  steering, encapsulation   steering, encapsulation
-//!  eswitch: switchdev │ probing off, names
-//!                            VFs │ names
+//!  probing off, names │ eswitch: switchdev
+//!                            names │ VFs
 //!  VFs                       the VFs' drivers off
 //!                            eswitch: switchdev
 //!  MACs and rates of the VFs, inline mode, hw-tc-offload

@@ -195,13 +195,13 @@ impl ResolvedNic {
         let mode = Step::EswitchMode { pf, mode: Mode::Switchdev };
         if self.order(attempt) == Some(Order::VfsFirst) {
             stages[PROBING].push(probing);
-            stages[FIRST].extend([vfs, names]);
+            stages[FIRST].extend([names, vfs]);
             stages[THIRD].push(mode);
         } else {
             if self.found == Found::LegacyVfs {
                 stages[EMPTY].push(Step::Vfs { pf, count: 0 });
             }
-            stages[FIRST].extend([mode, probing, names]);
+            stages[FIRST].extend([probing, names, mode]);
             stages[SECOND].push(vfs);
         }
         let set_free = self.found == Found::LegacyVfs && self.order(attempt) == Some(Order::VfsFirst);
