@@ -47,10 +47,9 @@ impl System {
 
     /// The processes in the control group of a service (cgroups(7)).
     fn processes_of(&self, service: &str) -> Vec<i32> {
-        let read = |group: &&str| {
-            fs::read_to_string(self.root.join(group).join(service).join("cgroup.procs")).unwrap_or_default()
-        };
-        GROUPS.iter().map(|group| read(&group)).flat_map(pids).collect()
+        let groups = GROUPS.iter().map(|group| self.root.join(group).join(service).join("cgroup.procs"));
+        let texts = groups.filter_map(|processes| fs::read_to_string(processes).ok());
+        texts.flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -63,11 +62,6 @@ const SERVICES: [&str; 3] = ["systemd-udevd.service", "systemd-udevd.service/ude
 
 /// Those that read what is told, as their processes are called; without systemd, udev's has the shorter name.
 const READERS: [&str; 3] = ["systemd-udevd", "udevd", "NetworkManager"];
-
-/// One number a line.
-fn pids(text: String) -> Vec<i32> {
-    text.lines().filter_map(|line| line.parse().ok()).collect()
-}
 
 /// Those of `pids` that are [`READERS`] and that init started, in a directory like /proc. udev's workers are not among
 /// them.
