@@ -9,27 +9,26 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
-use std::time::Duration;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use super::outcome;
 use super::report::Spread;
+use super::timed::{self, Taken};
 use crate::host::{self, Need};
 use crate::hw_test::program;
-use crate::{process, workspace};
+use crate::workspace;
 
 /// What our own speed has to be, in MB a second of CPU time.
 const WANTED: f64 = 300.0;
 /// How much more memory a dump a hundred times as long may take, in KiB: what the allocator makes of chance.
 const SLACK: u64 = 512;
-/// The longest that a contender may take.
-const LIMIT: Duration = Duration::from_mins(10);
 
 /// What stands beside us, and what measures all.
 const NEEDS: &[Need] = &[
-    need("/usr/bin/time", "time"),
+    timed::TIME,
     need("/usr/lib/python3/dist-packages/ovs/flow/odp.py", "python3-openvswitch"),
     need("/usr/lib/python3/dist-packages/netaddr/__init__.py", "python3-netaddr"),
     need("/usr/lib/python3/dist-packages/pyparsing/__init__.py", "python3-pyparsing"),
@@ -64,17 +63,6 @@ struct Contender {
     bytes: u64,
 }
 
-/// What a run took.
-#[derive(Debug, Clone, Copy, Serialize)]
-struct Sample {
-    /// Seconds from start to end.
-    wall: f64,
-    /// Seconds of CPU.
-    cpu: f64,
-    /// The most memory held, in KiB.
-    memory: u64,
-}
-
 /// What came out.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -88,7 +76,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Measured {
     bytes: u64,
-    samples: Vec<Sample>,
+    samples: Vec<Taken>,
     /// MB a second of CPU time.
     speed: Option<Spread>,
 }
@@ -110,10 +98,10 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         paths.insert(name, (path.display().to_string(), fs::metadata(&path)?.len()));
     }
     let contenders = contenders(&program.display().to_string(), &paths);
-    let mut samples: BTreeMap<&str, Vec<Sample>> = BTreeMap::new();
+    let mut samples: BTreeMap<&str, Vec<Taken>> = BTreeMap::new();
     for round in 0..=args.rounds {
         for contender in &contenders {
-            let sample = contender.measure().await.with_context(|| contender.name.to_owned())?;
+            let sample = timed::run(&contender.arguments).await.with_context(|| contender.name.to_owned())?;
             if round > 0 {
                 samples.entry(contender.name).or_default().push(sample);
             }
@@ -129,7 +117,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         let speed = Spread::of(speeds);
         (contender.name, Measured { bytes: contender.bytes, samples, speed })
     });
-    Report::new(args.lines, paths["all"].1, measured.collect()).end(&directory)
+    Report::new(args.lines, paths["all"].1, measured.collect()).end()
 }
 
 fn contenders(program: &str, paths: &BTreeMap<&str, (String, u64)>) -> Vec<Contender> {
@@ -149,31 +137,6 @@ fn contenders(program: &str, paths: &BTreeMap<&str, (String, u64)>) -> Vec<Conte
     ]
 }
 
-impl Contender {
-    /// One run, on one core. A shell's time would count beside it, GNU time's does not.
-    async fn measure(&self) -> Result<Sample> {
-        let said = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
-        let mut command = process::command("taskset");
-        command.args(["-c", "0", "time", "-f", "%e %U %S %M", "-o"]).arg(said.path()).args(&self.arguments);
-        // Into a pipe: grep ends at the first match where what it prints goes to /dev/null.
-        let mut child =
-            command.env("LC_ALL", "C").stdout(Stdio::piped()).spawn().context("cannot start taskset")?;
-        let mut printed = child.stdout.take().context("there is no pipe")?;
-        let ended = async {
-            tokio::io::copy(&mut printed, &mut tokio::io::sink()).await?;
-            child.wait().await
-        };
-        let status = tokio::time::timeout(LIMIT, ended).await.context("it takes too long")??;
-        ensure!(status.success(), "it failed ({status})");
-        let text = fs::read_to_string(said.path()).context("cannot read what time said")?;
-        let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let &[wall, user, system, memory] = numbers.as_slice() else { anyhow::bail!("time said {text:?}") };
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of KiB")]
-        let memory = memory as u64;
-        Ok(Sample { wall, cpu: user + system, memory })
-    }
-}
-
 impl Report {
     fn new(lines: u64, bytes: u64, contenders: BTreeMap<&'static str, Measured>) -> Self {
         let speed = |name: &str| contenders[name].speed.map_or(0.0, |speed| speed.median);
@@ -191,8 +154,8 @@ impl Report {
         Self { lines, bytes, contenders, met }
     }
 
-    /// Prints it and writes it to `directory`.
-    fn end(self, directory: &Path) -> Result<ExitCode> {
+    /// Prints it and keeps it.
+    fn end(self) -> Result<ExitCode> {
         let ours = self.contenders["vdpa flows --json"].speed.map_or(0.0, |speed| speed.median);
         #[allow(clippy::cast_precision_loss, reason = "a dump has less than 2^52 bytes")]
         let mut text = format!("{} flows, {:.0} MB\n\n", self.lines, self.bytes as f64 / 1e6);
@@ -211,18 +174,8 @@ impl Report {
             );
         }
         text.push('\n');
-        for (what, met) in &self.met {
-            let _ = writeln!(text, "{} {what}", if *met { "met     " } else { "NOT MET " });
-        }
-        print!("\n{text}");
-        let write = |name: &str, text: &[u8]| {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
-        write("flows.txt", text.as_bytes())?;
-        write("flows.json", &serde_json::to_vec_pretty(&self)?)?;
-        println!("\n{}", directory.join("flows.json").display());
-        Ok(if self.met.values().all(|met| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let targets: Vec<(String, bool)> = self.met.clone().into_iter().collect();
+        outcome::end("flows", text, &targets, &self)
     }
 }
 

@@ -114,13 +114,41 @@ impl Guest {
 
     /// Runs a contender.
     pub(crate) async fn measure(&self, contender: Contender, target: Target) -> Result<Measured> {
+        self.bring_host_file(target).await?;
+        let env = target.env().into_iter().chain(contender.env()).collect();
+        self.run_measured(contender.argv(SCRIPTS, PROGRAM, target), env).await
+    }
+
+    /// Sets `target` up.
+    pub(crate) async fn setup(&self, target: Target) -> Result<()> {
+        self.bring_host_file(target).await?;
+        self.must(&[PROGRAM, "setup", "--config", &Self::host_file(target)], vec![]).await.map(drop)
+    }
+
+    /// The command line of our program in the guest.
+    pub(crate) fn ours(arguments: &[&str]) -> Vec<String> {
+        [PROGRAM].iter().chain(arguments).map(|&word| word.to_owned()).collect()
+    }
+
+    /// Where our host file for `target` is in the guest.
+    pub(crate) fn host_file(target: Target) -> String {
+        format!("{SCRIPTS}/{}", target.host_file_name())
+    }
+
+    async fn bring_host_file(&self, target: Target) -> Result<()> {
         fs::write(self.host_side("bench").join(target.host_file_name()), target.host_file())?;
-        self.must(&["cp", "-rT", "/lab/bench", SCRIPTS], vec![]).await?;
-        let command = contender.argv(SCRIPTS, PROGRAM, target);
+        self.must(&["cp", "-rT", "/lab/bench", SCRIPTS], vec![]).await.map(drop)
+    }
+
+    /// Runs a command in the guest and counts what it takes.
+    pub(crate) async fn run_measured(
+        &self,
+        command: Vec<String>,
+        env: Vec<(String, String)>,
+    ) -> Result<Measured> {
         let mut argv =
             vec!["bash".to_owned(), format!("{SCRIPTS}/guest.sh"), "measure".into(), "/lab/out".into()];
         argv.extend(command);
-        let env = target.env().into_iter().chain(contender.env()).collect();
         let end = self.share.run(&job(argv, env), |_, _| {}).await?;
         let out = self.host_side("out");
         if end.rc != 0 || end.timed_out {

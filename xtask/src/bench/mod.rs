@@ -8,22 +8,24 @@
 //! Under emulation seconds mean little; counts and ratios do not depend on the machine, and the verdict rests on them
 //! alone. The VM's clock counts its instructions, so that what else the machine does is not measured along.
 
+mod budgets;
 mod contender;
 mod counts;
 mod flows;
 mod guest;
+mod outcome;
 mod ovs;
 mod report;
+mod status;
+mod timed;
 mod trace;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::hw_test::program;
-use crate::workspace;
 use contender::{Contender, MOST_VFS, Target};
 use guest::Guest;
 use report::{Report, Sample};
@@ -58,6 +60,10 @@ enum Other {
     Flows(flows::Args),
     /// Measure the OVSDB client, beside ovs-vsctl, ovsdb-client and Python's
     Ovs(ovs::Args),
+    /// Measure `vdpa status` and `vdpa plan` with nothing to do, beside the tools with which one looks by hand
+    Status(status::Args),
+    /// Hold the program's size, start and memory against what they may be
+    Budgets(budgets::Args),
 }
 
 /// Measures.
@@ -65,6 +71,8 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     match &args.other {
         Some(Other::Flows(args)) => return flows::run(args).await,
         Some(Other::Ovs(args)) => return ovs::run(args).await,
+        Some(Other::Status(args)) => return status::run(args).await,
+        Some(Other::Budgets(args)) => return budgets::run(args).await,
         None => {}
     }
     let program = match &args.program {
@@ -97,9 +105,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     guest.end().await?;
-    let directory = workspace::target().join("bench");
-    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    report.end(&directory)
+    report.end()
 }
 
 /// One run of one contender, from the clean state and back to it.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +10,7 @@ use serde::Serialize;
 
 use super::contender::Contender;
 use super::guest::Measured;
+use super::outcome;
 
 /// One run of one contender.
 #[derive(Debug, Clone, Serialize)]
@@ -96,8 +96,8 @@ impl Report {
         self.failures.push((contender, vfs));
     }
 
-    /// Prints the tables and the verdict, and writes both and all numbers to `directory`.
-    pub(crate) fn end(mut self, directory: &Path) -> Result<ExitCode> {
+    /// Prints the tables and the verdict, and keeps both and all numbers.
+    pub(crate) fn end(mut self) -> Result<ExitCode> {
         self.load[1] = load()?;
         let targets = self.targets();
         let mut text = format!(
@@ -111,18 +111,7 @@ impl Report {
         for (contender, vfs) in &self.failures {
             let _ = writeln!(text, "a run of {contender} failed with {vfs} VFs, and was repeated");
         }
-        for (what, met) in &targets {
-            let _ = writeln!(text, "{} {what}", if *met { "met     " } else { "NOT MET " });
-        }
-        print!("\n{text}");
-        let write = |name: &str, text: &[u8]| {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
-        write("setup.txt", text.as_bytes())?;
-        write("setup.json", &serde_json::to_vec_pretty(&self)?)?;
-        println!("\n{}", directory.join("setup.json").display());
-        Ok(if targets.iter().all(|(_, met)| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        outcome::end("setup", text, &targets, &self)
     }
 
     fn sizes(&self) -> BTreeSet<u16> {
