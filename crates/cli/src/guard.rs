@@ -23,6 +23,8 @@ pub enum Guard {
     VfInUse,
     /// VFs that somebody else made would be removed and made anew.
     ExistingVfs,
+    /// A VM could not start with its VF, or not with all it asks for, as the host stands now (`setup` only).
+    HostUnfit,
     /// What `setup` made was changed since by somebody else (`teardown` only).
     Drift,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Guard {
             Self::ManagementTraffic => "management-traffic",
             Self::VfInUse => "vf-in-use",
             Self::ExistingVfs => "existing-vfs",
+            Self::HostUnfit => "host-unfit",
             Self::Drift => "drift",
         })
     }

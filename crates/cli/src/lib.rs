@@ -14,6 +14,7 @@ pub mod enforce;
 pub mod engine;
 mod error;
 pub mod firmware;
+pub mod fit;
 pub mod guard;
 pub mod host;
 pub mod iproute2;

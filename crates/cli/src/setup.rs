@@ -8,6 +8,7 @@ use crate::arrival::await_devices;
 use crate::config::HostFile;
 use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
+use crate::fit;
 use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
 use crate::plan::{Change, Order, Resolved, compare, resolve};
@@ -71,6 +72,7 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
     let made = earlier.as_ref().map(Receipt::wanted).unwrap_or_default();
     let passing = compare(run.host, &view, &receipt.passing()).await?;
     guard::ask(run.host, &before, &passing, &made, &leave.forced).await?;
+    domains_fit(run, &before, &leave.forced).await?;
 
     let mut at = 0;
     loop {
@@ -102,6 +104,19 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
         }
         run.report.note(&format!("{}; trying another order: {order}", failure.error.flat()));
     }
+}
+
+/// Says what does not fit between domains and the VFs that they are to have, and stops where it cannot work.
+async fn domains_fit(run: &Run<'_>, changes: &[Change], forced: &BTreeSet<Guard>) -> Result<(), Error> {
+    let mut objections = Vec::new();
+    for fit in fit::look(run.host, changes).await? {
+        let objection = if fit.is_error() { Some(fit.objection()?) } else { None };
+        match objection.filter(|objection| !forced.contains(&objection.guard)) {
+            Some(objection) => objections.push(objection),
+            None => run.report.warn(&fit.to_string()),
+        }
+    }
+    if objections.is_empty() { Ok(()) } else { Err(Error::Guarded(objections)) }
 }
 
 /// What `setup` would change of a host, and has changed of it before.

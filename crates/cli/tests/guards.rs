@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::command::Simulated;
 use common::{Bench, pf, reference};
 use vdpa_cli::Error;
 use vdpa_cli::engine::Failure;
@@ -10,7 +11,8 @@ use vdpa_hw::mock::NetdevRole;
 use vdpa_hw::{Holder, ManagementUse, PciAddress, Vf};
 use vdpa_vm::DomainName;
 
-const ALL: [Guard; 4] = [Guard::ManagementTraffic, Guard::VfInUse, Guard::ExistingVfs, Guard::Drift];
+const ALL: [Guard; 5] =
+    [Guard::ManagementTraffic, Guard::VfInUse, Guard::ExistingVfs, Guard::HostUnfit, Guard::Drift];
 
 fn objections(failure: &Failure) -> &[Objection] {
     assert!(failure.restored.is_none(), "a guard speaks before anything is changed");
@@ -285,4 +287,86 @@ fn a_guard_reads_like_any_error() {
     );
     host.run(&["teardown", "--force", "vf-in-use"]).exits(1);
     host.run(&["teardown", "--force", "management-traffic"]).exits(0);
+}
+
+const DOMAIN: &str = include_str!("../../vm/fixtures/cx6.1.xml");
+
+/// A VM's definition, with something of it changed.
+fn redefine(bench: &Bench, from: &str, to: &str) {
+    assert!(DOMAIN.contains(from), "{from}");
+    bench.host.domains.add(&DOMAIN.replacen(from, to, 1)).unwrap();
+}
+
+/// Pitfall 34: a VM on huge pages that the host does not have cannot start: said before its VF is made for it.
+#[tokio::test]
+async fn a_vm_without_huge_pages_left_for_it_is_named_before_anything_is_changed() {
+    let why = "0000:43:00.0/vf0 in cx6.1: the domain's memory takes 80 huge pages of 1G, and 24 are free: it will not start; \
+               `vdpa host prepare --hugepages 1G=80` shows what to change, `--apply` does it";
+    only(Guard::HostUnfit, &[why], |bench| {
+        redefine(bench, "<memory unit='KiB'>8388608<", "<memory unit='KiB'>83886080<")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_socket_that_another_vm_has_is_named_before_anything_is_changed() {
+    let why = "0000:43:00.0/vf0 in cx6.1: /run/vdpa/0000-43-00.0-vf0/vhost/net.sock is in use by the running domain `other`; \
+               shut other down and detach it there first: `vdpa vm detach other MAC`";
+    let other: DomainName = "other".parse().unwrap();
+    only(Guard::HostUnfit, &[why], |bench| {
+        let socket = bench.host.host().dpdk.socket(Vf::new(pf(), 0));
+        let nic = format!(
+            "<interface type='vhostuser'><mac address='52:54:00:00:00:99'/><source type='unix' path='{}' mode='client'/><model type='virtio'/></interface></devices>",
+            socket.display()
+        );
+        let text = DOMAIN.replacen("</devices>", &nic, 1).replacen("cx6.1", "other", 1);
+        let text: String = text.lines().filter(|line| !line.contains("<uuid>")).collect();
+        bench.host.domains.add(&text).unwrap();
+        assert!(bench.host.domains.start(&other));
+    })
+    .await;
+}
+
+/// What the definition itself forbids nobody can force: it says what to change in it.
+#[tokio::test]
+async fn a_definition_that_cannot_take_the_vf_ends_setup_before_anything_is_changed() {
+    let bench = Bench::new().force(Guard::HostUnfit);
+    redefine(
+        &bench,
+        "</devices>",
+        "<interface type='network'><mac address='e4:11:22:33:55:60'/></interface></devices>",
+    );
+    let before = bench.settled_snapshot().await;
+    let operations = bench.host.machine.operations();
+    let failure = bench.setup(reference()).await.unwrap_err();
+    assert!(
+        failure.restored.is_none() && failure.error.to_string().contains("e4:11:22:33:55:60"),
+        "{}",
+        failure.error.flat()
+    );
+    assert!(failure.hint().unwrap().contains("virsh edit"), "{:?}", failure.hint());
+    assert_eq!((operations, before), (bench.host.machine.operations(), bench.settled_snapshot().await));
+    assert!(!bench.has_receipt());
+}
+
+/// What works less well than it could is said, and keeps nobody.
+#[tokio::test]
+async fn a_vm_with_fewer_vcpus_than_queues_is_told_of_and_gets_them() {
+    let bench = Bench::new();
+    let text = reference().replacen("queues = 2", "queues = 4", 1);
+    bench.setup(&text).await.unwrap();
+    let notes = bench.told.notes();
+    assert!(notes.iter().any(|note| note.contains("4 queue pairs for 2 vCPUs")), "{notes:?}");
+}
+
+#[test]
+fn plan_says_what_setup_would_say() {
+    let host = Simulated::new();
+    let file = host.host_file(&reference().replacen("queues = 2", "queues = 4", 1)).display().to_string();
+    let (said, plan) = host.json(&["plan", "--config", &file]);
+    said.exits(0);
+    let finding = "0000:43:00.0/vf0 in cx6.1: 4 queue pairs for 2 vCPUs";
+    assert!(plan["notes"].to_string().contains(finding), "{plan:#}");
+    let said = host.run(&["plan", "--config", &file]).exits(0);
+    assert!(said.err.contains(&format!("warning: {finding}")), "{said}");
 }

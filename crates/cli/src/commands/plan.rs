@@ -2,6 +2,7 @@
 
 use super::{Result, Session};
 use crate::args::Plan;
+use crate::fit;
 use crate::host::Access;
 use crate::report::{Outcome, Standing, count};
 use crate::setup::plan;
@@ -19,6 +20,12 @@ pub(super) async fn run(session: &Session, options: &Plan) -> Result {
         if due > 0 { ":" } else { "" }
     ));
     session.output.changes(&changes);
+    let fits = fit::look(&host, &changes).await?;
+    for fit in &fits {
+        session
+            .output
+            .caution(format_args!("{}{fit}", if fit.is_error() { "`setup` would stop: " } else { "" }));
+    }
     let standing = earlier.as_ref().map(Standing::from);
     let outcome = Outcome::done("plan", if due == 0 { "unchanged" } else { "changes" }, &changes);
     let exit_code = if options.detailed_exitcode && due > 0 { 10 } else { 0 };

@@ -52,11 +52,7 @@ pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface
     let source = match wiring.datapath {
         Datapath::Dpdk => {
             let mode = host.dpdk.observe(vf).await?.map(|process| process.spec.mode);
-            let role = match mode.unwrap_or_default() {
-                Mode::Server => Role::Client { reconnect: RECONNECT },
-                Mode::Client => Role::Server,
-            };
-            Source::VhostUser { socket: host.dpdk.socket(vf), role }
+            Source::VhostUser { socket: host.dpdk.socket(vf), role: role(mode) }
         }
         Datapath::OvsDpdk => Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Server },
         Datapath::Kernel => {
@@ -65,12 +61,25 @@ pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface
         }
         Datapath::None => return Err(Error::Missing(format!("a datapath of {vf}"))),
     };
+    Ok(interface_at(wiring, source))
+}
+
+/// The interface that `wiring` means, with its datapath there.
+pub fn interface_at(wiring: &Wiring, source: Source) -> Interface {
     let ring = (wiring.datapath != Datapath::Kernel).then_some(RING);
-    Ok(Interface {
+    Interface {
         queues: wiring.queues,
         rx_ring: ring,
         tx_ring: ring,
         page_per_vq: true,
         ..Interface::new(wiring.mac, source)
-    })
+    }
+}
+
+/// What QEMU does at the socket of a process in this mode.
+pub fn role(mode: Option<Mode>) -> Role {
+    match mode.unwrap_or_default() {
+        Mode::Server => Role::Client { reconnect: RECONNECT },
+        Mode::Client => Role::Server,
+    }
 }

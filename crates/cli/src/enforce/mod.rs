@@ -21,7 +21,7 @@ mod datapath;
 mod userspace;
 mod vf;
 
-pub use datapath::interface;
+pub use datapath::{interface, interface_at, role};
 
 /// Makes `steps`, which do not depend on each other, true side by side; what concerns Open vSwitch in one
 /// transaction. Gives back those that failed; the others have been tried all the same.

@@ -1,10 +1,12 @@
 //! What to type or look at next.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use vdpa_hw::firmware::vfs_with_headroom;
 
 use super::{DMESG, Error, RESUME};
+use crate::guard::{Guard, Objection};
 
 impl Error {
     /// What to type or look at next.
@@ -38,17 +40,7 @@ impl Error {
             | Self::BondMode { .. }
             | Self::MacNotTaken { .. } => return self.card_hint(),
             Self::NoPermanentMac { .. } => "give each VF a `mac` in the host file",
-            Self::Guarded(objections) => {
-                let mut hint = "move what is named away from the card, or override a guard:".to_owned();
-                for guard in objections
-                    .iter()
-                    .map(|objection| objection.guard)
-                    .collect::<std::collections::BTreeSet<_>>()
-                {
-                    let _ = write!(hint, " `--force {guard}`");
-                }
-                return Some(hint);
-            }
+            Self::Guarded(objections) => return Some(overridden(objections)),
             Self::NotInForce(_) => {
                 "`journalctl -u ovs-vswitchd` and `ovs-vsctl get Open_vSwitch . other_config`"
             }
@@ -164,6 +156,20 @@ impl Error {
         };
         Some(text.to_owned())
     }
+}
+
+/// What to do about objections, or how to go on in spite of them.
+fn overridden(objections: &[Objection]) -> String {
+    let guards: BTreeSet<Guard> = objections.iter().map(|objection| objection.guard).collect();
+    let first = if guards.iter().all(|guard| *guard == Guard::HostUnfit) {
+        "give the VMs what they need"
+    } else {
+        "move what is named away from the card"
+    };
+    guards.iter().fold(format!("{first}, or override a guard:"), |mut hint, guard| {
+        let _ = write!(hint, " `--force {guard}`");
+        hint
+    })
 }
 
 /// What to do where a file of the system cannot be used.
