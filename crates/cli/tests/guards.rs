@@ -303,7 +303,7 @@ async fn a_vm_without_huge_pages_left_for_it_is_named_before_anything_is_changed
     let why = "0000:43:00.0/vf0 in cx6.1: the domain's memory takes 80 huge pages of 1G, and 24 are free: it will not start; \
                `vdpa host prepare --hugepages 1G=80` shows what to change, `--apply` does it";
     only(Guard::HostUnfit, &[why], |bench| {
-        redefine(bench, "<memory unit='KiB'>8388608<", "<memory unit='KiB'>83886080<")
+        redefine(bench, "<memory unit='KiB'>8388608<", "<memory unit='KiB'>83886080<");
     })
     .await;
 }
