@@ -1,4 +1,4 @@
-//! What every [`Domains`] keeps to, run on the mock by unit tests and on a real libvirt by `tests/daemon.rs`.
+//! What every [`Domains`] keeps to, run on the mock by unit tests and on a real libvirt by `tests/daemon`.
 //!
 //! Each function defines domains of its own from `template`, a definition that the subject accepts with
 //! at least two vCPUs, no interface of ours and memory that may be shared; it panics where the subject
