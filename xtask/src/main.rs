@@ -3,6 +3,10 @@
 //! `test` is what a newcomer and CI run, `hw-test` runs tests by tier up to real kernels and real cards, and `lab` is
 //! the virtual machine that the lab tier boots, also for use by hand. `bench` measures in it. `fuzz` lets libFuzzer loose on
 //! parsers. `errors` writes the catalogue of error messages, `dist` makes packages, `sbom` says what is in them.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reports and the cache note the time of day; no limit is by it"
+)]
 
 mod bench;
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{Duration, SystemTime};
+
 use common::command::Simulated;
 use common::{Bench, alike, pf, reference, snapshot};
 use vdpa_cli::Error;
@@ -247,4 +249,27 @@ fn a_receipt_that_cannot_be_read_is_kept_and_stops_everything() {
     }
     std::fs::write(&path, whole).unwrap();
     host.run(&["teardown"]).exits(0);
+}
+
+/// A clock that was wrong when `setup` ran, or is now: what lies there from a time to come, or from long ago, is read
+/// like anything else.
+#[test]
+fn a_receipt_of_another_time_is_a_receipt() {
+    let year = Duration::from_hours(365 * 24);
+    for time in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 200 * year] {
+        let host = Simulated::new();
+        host.keep();
+        let fresh = host.snapshot();
+        host.run(&["setup"]).exits(0);
+        for name in ["host.json", "receipt.json", "lock"] {
+            let file = std::fs::File::options().write(true).open(host.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        host.run(&["status"]).exits(0);
+        let (_, again) = host.json(&["setup"]);
+        assert_eq!(again["outcome"], "unchanged", "{again:#}");
+        host.run(&["teardown"]).exits(0);
+        assert_eq!(fresh, host.snapshot());
+        assert!(!host.has_receipt());
+    }
 }

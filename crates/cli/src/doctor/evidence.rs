@@ -51,8 +51,7 @@ pub struct Taken {
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, at, by, simulated } = self;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        let age = Duration::from_secs(now.saturating_sub(*at));
+        let age = Duration::from_secs(time_of_day().saturating_sub(*at));
         let age = match age.as_secs() {
             seconds @ 0..120 => format!("{seconds} s"),
             seconds @ 120..7200 => format!("{} min", seconds / 60),
@@ -62,6 +61,15 @@ impl fmt::Display for Taken {
         let simulated = if *simulated { "the simulated host " } else { "" };
         write!(f, "{simulated}{host}, as {by} found it {age} ago")
     }
+}
+
+/// Seconds since 1970, by a clock that may jump.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "people are told when a host was looked at; nothing waits for it"
+)]
+pub(super) fn time_of_day() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
 /// What the kernel, the daemons and the programs answered, and what is wanted of the host.

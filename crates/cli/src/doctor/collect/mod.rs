@@ -12,12 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use vdpa_ovs::{BridgeName, Unixctl};
 use vdpa_vm::{DomainName, Profile, View};
 
-use super::evidence::{Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf};
+use super::evidence::{
+    Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf, time_of_day,
+};
 use super::recording::{Recorder, Recording};
 use crate::config::{Datapath, HostFile};
 use crate::error::Error;
@@ -69,7 +71,7 @@ fn taken(host: &Host) -> Taken {
     let name = host.files.read("/proc/sys/kernel/hostname".as_ref()).unwrap_or_default();
     Taken {
         host: String::from_utf8_lossy(&name).trim().to_owned(),
-        at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+        at: time_of_day(),
         by: concat!("vdpa ", env!("CARGO_PKG_VERSION")).to_owned(),
         simulated: host.simulation.is_some(),
     }
