@@ -2,9 +2,9 @@
 #![allow(clippy::unused_self, reason = "it is the guest that is asked")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The variable that names the card with 8 VFs.
@@ -18,6 +18,13 @@ pub(crate) const HOST_FILE: &str = "/tmp/host.toml";
 /// The VM.
 pub(crate) struct Guest {
     program: PathBuf,
+}
+
+/// A run of the program that goes on.
+pub(crate) struct Begun {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    said: String,
 }
 
 /// What a run of the program came to.
@@ -75,14 +82,19 @@ impl Guest {
         command
     }
 
+    /// Begins a command whose standard output is read line by line.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Begun {
+        let mut child =
+            self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Begun { child, out, said: String::new() }
+    }
+
     /// Begins a `setup` and returns when it says that a statement with `stop_at` in it has become true.
     pub(crate) fn begin_setup_until(&self, stop_at: &str) -> Child {
-        let mut child =
-            self.command(&["setup"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let seen = lines.map_while(Result::ok).any(|line| line.contains('✓') && line.contains(stop_at));
-        assert!(seen, "setup ended without `{stop_at}`");
-        child
+        let mut setup = self.begin(&["setup"]);
+        setup.has_made_true(stop_at);
+        setup.child
     }
 
     /// Begins a command and returns, with what it has complained of, when that has a line that begins with `last`.
@@ -98,11 +110,13 @@ impl Guest {
         (child, said)
     }
 
-    /// Begins a `setup` and kills it when it says that a statement with `stop_at` in it has become true.
-    pub(crate) fn kill_setup_after(&self, stop_at: &str) {
-        let mut child = self.begin_setup_until(stop_at);
-        child.kill().unwrap();
-        child.wait().unwrap();
+    /// Begins a command and kills it when it says that a statement with `stop_at` in it has become true.
+    pub(crate) fn kill_after(&self, command: &str, stop_at: &str) {
+        let mut begun = self.begin(&[command]);
+        begun.has_made_true(stop_at);
+        begun.child.kill().unwrap();
+        let status = begun.child.wait().unwrap();
+        assert_eq!(status.code(), None, "`{command}` had ended before it was killed:\n{}", begun.said);
     }
 
     /// What a program prints, which must succeed.
@@ -194,6 +208,26 @@ pub(crate) struct Knob {
 impl Drop for Knob {
     fn drop(&mut self) {
         fs::write(&self.path, self.before.trim()).unwrap();
+    }
+}
+
+impl Begun {
+    /// Returns when it says that a statement with `subject` in it has become true.
+    pub(crate) fn has_made_true(&mut self, subject: &str) {
+        let seen = |line: &str| line.contains('✓') && line.contains(subject);
+        while !self.said.lines().last().is_some_and(seen) {
+            let read = self.out.read_line(&mut self.said).unwrap();
+            assert_ne!(read, 0, "it ended without `{subject}`:\n{}", self.said);
+        }
+    }
+
+    /// What it printed in all, for a run that must succeed.
+    pub(crate) fn succeeds(mut self) -> String {
+        self.out.read_to_string(&mut self.said).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "it failed:\n{}{complaints}", self.said);
+        self.said
     }
 }
 

@@ -11,6 +11,7 @@ mod firmware;
 mod growth;
 mod guest;
 mod iproute2;
+mod killed;
 mod prepare;
 mod reasons;
 mod state;
@@ -134,22 +135,6 @@ fn a_second_setup_changes_nothing_and_restarts_nothing() {
     assert_eq!(guest.ovsdb_file(), written, "something was written to OVSDB");
     State::of(&guest).is(&before);
     guest.vdpa(&["teardown"]).succeeds();
-}
-
-#[test]
-fn kill_minus_nine_in_the_middle_and_setup_goes_on_or_teardown_restores() {
-    let guest = Guest::new();
-    let before = State::of(&guest);
-    guest.write_host_file(&host_file("none", "none"));
-    for (stop_at, next) in [("switchdev", "setup"), ("VFs of", "teardown"), ("driver of", "teardown")] {
-        guest.kill_setup_after(stop_at);
-        guest.vdpa(&[next]).succeeds();
-        if next == "setup" {
-            assert_eq!(guest.vdpa(&["status", "--json"]).json()["outcome"], "holds");
-            guest.vdpa(&["teardown"]).succeeds();
-        }
-        State::of(&guest).is(&before);
-    }
 }
 
 #[test]
