@@ -19,6 +19,8 @@ use crate::workspace;
 /// Where the guest has the program under test: on its own disk, and not in PATH, where iproute2's `vdpa` is.
 const PROGRAM: &str = "/opt/vdpa/vdpa";
 const TEST: &str = "/opt/vdpa/test";
+/// How many rounds the soak has; handed on to the guest.
+const SOAK_ROUNDS: &str = "VDPA_SOAK_ROUNDS";
 
 /// Runs all tests.
 pub(crate) async fn run(suites: &Suites, args: &Args, report: &mut Report) -> Result<()> {
@@ -178,5 +180,6 @@ impl Guest {
 fn job(argv: &[&str], limit: Duration) -> Job {
     let mut env = vec![("VDPA_BIN".to_owned(), PROGRAM.to_owned()), ("NO_COLOR".to_owned(), "1".to_owned())];
     env.extend(CARDS.iter().map(|card| (card.variable.to_owned(), card.pci.to_owned())));
+    env.extend(std::env::var(SOAK_ROUNDS).map(|rounds| (SOAK_ROUNDS.to_owned(), rounds)));
     Job { argv: argv.iter().map(|&word| word.to_owned()).collect(), env, limit, merge: true }
 }

@@ -6,6 +6,7 @@
 
 mod boot;
 mod card;
+mod clock;
 mod doctor;
 mod firmware;
 mod growth;
@@ -14,6 +15,7 @@ mod iproute2;
 mod killed;
 mod prepare;
 mod reasons;
+mod soak;
 mod state;
 mod topology;
 mod traffic;
