@@ -50,6 +50,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-vm", "qemu-system-x86_64", "qemu-system-x86"),
     need("vdpa-vm", "qemu-img", "qemu-utils"),
     need("vdpa-vm", "mtype", "mtools"),
+    need("vdpa-boot", "secilc", "secilc"),
     need("dist", "dpkg-deb", "dpkg"),
     need("dist", "rpmbuild", "rpm"),
     need("xtask", "mmdebstrap", "mmdebstrap"),

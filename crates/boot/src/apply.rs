@@ -4,6 +4,7 @@
 //! apply:    backups, record ── files ── boot loader's program ── look again ── modules ── huge pages
 //!                               │              │                    │
 //!                               └── error ─────┴────────────────────┴─► the files as they were
+//! SELinux's module comes with the modules: what fails there is said and stands in nobody's way.
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -56,8 +57,7 @@ impl Host {
         let mut record = earlier.clone().unwrap_or_default();
         let files: Vec<&FileChange> = files_of(plan).collect();
         for file in &files {
-            let is_owned =
-                [owned::MODULES, owned::OPTIONS, owned::PAGES].iter().any(|p| Path::new(p) == file.path);
+            let is_owned = owned::ALL.iter().any(|path| Path::new(path) == file.path);
             if let Some(backup) = record.note(&file.path, file.before.as_deref(), file.after.as_deref()) {
                 if is_owned {
                     // Ours from an earlier time whose record is gone: nobody wants it back.
@@ -86,6 +86,11 @@ impl Host {
             return Err(self.take_back(error, plan, earlier.as_ref(), &applied.backups).await);
         }
         self.load_modules(plan, &mut applied).await;
+        if let Some(command) = &plan.policy
+            && let Err(error) = self.programs.run(command).await
+        {
+            applied.notes.push(format!("{error}: {}", causes(&error)));
+        }
         for pages in &plan.pages {
             let NodePages { size, node, count } = pages.wanted;
             let platform = self.platform.clone();

@@ -1,4 +1,5 @@
-//! What a host is booted with, and how that is changed: kernel arguments, huge pages, modules, nested virtualization.
+//! What a host is booted with, and how that is changed: kernel arguments, huge pages, modules, nested virtualization,
+//! SELinux's policy.
 //!
 //! A [`Request`] says what is wanted. [`Host::plan`] looks at the host, below any root, and says in a [`Plan`] what would
 //! change: files with their new text, the programs to run, huge pages that can be had at run time, and why a reboot is
@@ -13,6 +14,7 @@
 //! | `grubby.rs` | what `grubby` of the RHEL family shows and is told |
 //! | `memory.rs` | whether there is memory for so many huge pages |
 //! | `owned.rs` | the files that are ours alone |
+//! | `policy.rs` | the SELinux module |
 //! | `plan.rs`, `apply.rs`, `record.rs`, `restore.rs` | planning, doing, what is needed to go back, going back |
 //! | `tree.rs`, `programs.rs` | the only ones that touch the host |
 
@@ -26,6 +28,7 @@ mod memory;
 pub mod mock;
 mod owned;
 mod plan;
+mod policy;
 mod programs;
 mod record;
 mod restore;

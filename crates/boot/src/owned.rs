@@ -7,6 +7,7 @@ use vdpa_hw::platform::ModuleName;
 
 use crate::error::{Error, Result};
 use crate::plan::{NodePages, Request};
+use crate::policy;
 use crate::tree::Tree;
 
 /// The first line of each, by which we know it again.
@@ -20,12 +21,21 @@ pub(crate) const OPTIONS: &str = "/etc/modprobe.d/vdpa.conf";
 /// tmpfiles.d(5).
 pub(crate) const PAGES: &str = "/etc/tmpfiles.d/vdpa.conf";
 
-/// Our files with the text that each is to have; `None` where it is not needed.
-pub(crate) fn texts(request: &Request, kvm: Option<&ModuleName>) -> Vec<(PathBuf, Option<String>)> {
+/// All of them.
+pub(crate) const ALL: [&str; 4] = [MODULES, OPTIONS, PAGES, policy::PATH];
+
+/// Our files with the text that each is to have; `None` where it is not needed. `confined` says whether SELinux would
+/// keep QEMU from our datapaths.
+pub(crate) fn texts(
+    request: &Request,
+    kvm: Option<&ModuleName>,
+    confined: bool,
+) -> Vec<(PathBuf, Option<String>)> {
     vec![
         (MODULES.into(), modules(&request.modules)),
         (OPTIONS.into(), kvm.filter(|_| request.nested).map(nested)),
         (PAGES.into(), pages(&request.run_time_pages)),
+        (policy::PATH.into(), confined.then(|| policy::SOURCE.to_owned())),
     ]
 }
 
@@ -33,9 +43,15 @@ pub(crate) fn texts(request: &Request, kvm: Option<&ModuleName>) -> Vec<(PathBuf
 pub(crate) fn now(tree: &Tree, path: &Path) -> Result<Option<String>> {
     let text = tree.read(path)?;
     match &text {
-        Some(text) if !text.starts_with(HEADER) => Err(Error::Foreign(path.to_owned())),
+        Some(text) if !is_ours(text) => Err(Error::Foreign(path.to_owned())),
         _ => Ok(text),
     }
+}
+
+/// A policy's comments are of another kind, and its first line says what it is.
+fn is_ours(text: &str) -> bool {
+    text.starts_with(HEADER)
+        || text.lines().take(2).any(|line| line.starts_with("; Written by `vdpa host prepare`"))
 }
 
 /// Notes on files of others that overrule what we say of nested virtualization: modprobe hands all options of a module

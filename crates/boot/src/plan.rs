@@ -8,6 +8,7 @@ use vdpa_hw::platform::{CommandLine, ModuleName, ModuleState, PageSize};
 use crate::error::{Error, Result};
 use crate::grubby::{self, Undo};
 use crate::loader::{Grub, Loader};
+use crate::policy::{self, Module};
 use crate::programs::Command;
 use crate::want::Want;
 use crate::{Host, owned};
@@ -23,6 +24,8 @@ pub struct Request {
     pub modules: Vec<(ModuleName, String)>,
     /// Whether guests may have guests.
     pub nested: bool,
+    /// Whether QEMU is to reach vhost-user sockets of ours, also where SELinux confines it.
+    pub sockets: bool,
 }
 
 /// Huge pages of a size on a NUMA node.
@@ -49,6 +52,8 @@ pub struct Plan {
     pub pages: Vec<Pages>,
     /// Modules that can be loaded now.
     pub modules: Vec<ModuleChange>,
+    /// What changes SELinux's policy; `None` where it is off, or allows already what is needed.
+    pub policy: Option<Command>,
     /// Why a reboot is due when this is done; empty where none is.
     pub reboot: Vec<String>,
     /// What the user should know besides.
@@ -100,7 +105,8 @@ pub struct ModuleChange {
 impl Plan {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.boot.is_none() && self.files.is_empty() && self.pages.is_empty() && self.modules.is_empty()
+        let Self { boot, files, pages, modules, policy, .. } = self;
+        boot.is_none() && files.is_empty() && pages.is_empty() && modules.is_empty() && policy.is_none()
     }
 
     /// Every text that changes, as a unified diff.
@@ -141,6 +147,7 @@ impl Host {
             files: Vec::new(),
             pages: Vec::new(),
             modules: Vec::new(),
+            policy: None,
             reboot: Vec::new(),
             notes: Vec::new(),
         };
@@ -157,12 +164,16 @@ impl Host {
         {
             plan.notes.extend(owned::overruled(&self.tree, kvm)?);
         }
-        for (path, after) in owned::texts(request, kvm.as_ref()) {
+        let module =
+            if request.sockets { Module::of(&self.tree, &*self.programs)? } else { Module::NotNeeded };
+        let confined = matches!(module, Module::Possible { .. });
+        for (path, after) in owned::texts(request, kvm.as_ref(), confined) {
             let before = owned::now(&self.tree, &path)?;
             if before != after {
                 plan.files.push(FileChange { path, before, after });
             }
         }
+        plan.policy = self.plan_policy(&module, &mut plan)?;
         let pages = self.platform.huge_pages()?;
         for &wanted in &request.run_time_pages {
             let pool = pages.pool(wanted.size, Some(wanted.node));
@@ -232,6 +243,46 @@ impl Host {
             ));
         }
         Ok(Some(BootChange { files, command: grub.regenerate.clone(), undo: None }))
+    }
+
+    /// What changes SELinux's policy. A module of our name that is there without our file is somebody else's.
+    fn plan_policy(&self, module: &Module, plan: &mut Plan) -> Result<Option<Command>> {
+        let changed = plan.files.iter().position(|file| file.path == Path::new(policy::PATH));
+        match module {
+            Module::NotNeeded => {
+                // Nobody needs it any more: it goes with its file.
+                let goes = changed.is_some()
+                    && matches!(
+                        Module::of(&self.tree, &*self.programs)?,
+                        Module::Possible { installed: true }
+                    );
+                Ok(goes.then(policy::remove))
+            }
+            Module::NoTool => {
+                plan.notes.push(
+                    "SELinux is on and semodule is not installed, so that QEMU is kept from sockets of dpdk-vdpa: \
+                     install policycoreutils"
+                        .to_owned(),
+                );
+                Ok(None)
+            }
+            Module::Possible { installed: false } => Ok(Some(policy::install())),
+            Module::Possible { installed: true } => {
+                match changed.map(|index| (index, &plan.files[index].before)) {
+                    None => Ok(None),
+                    Some((_, Some(_))) => Ok(Some(policy::install())),
+                    Some((index, None)) => {
+                        plan.files.remove(index);
+                        plan.notes.push(
+                        "SELinux's policy has a module `vdpa` that is not ours: it is left alone (`semodule --remove \
+                         vdpa` makes room)"
+                            .to_owned(),
+                    );
+                        Ok(None)
+                    }
+                }
+            }
+        }
     }
 
     fn plan_modules(&self, request: &Request, plan: &mut Plan) -> Result<()> {

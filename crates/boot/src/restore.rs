@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::plan::FileChange;
+use crate::policy::{self, Module};
 use crate::programs::Command;
 use crate::record::Record;
 use crate::{Host, grubby, owned};
@@ -66,6 +67,12 @@ impl Host {
         self.restore_pages(&record, &mut restored)?;
         if record.files.iter().any(|kept| kept.path == Path::new(owned::MODULES)) {
             restored.notes.push("modules that are loaded stay so until the next boot".to_owned());
+        }
+        if record.files.iter().any(|kept| kept.path == Path::new(policy::PATH))
+            && matches!(Module::of(&self.tree, &*self.programs)?, Module::Possible { installed: true })
+        {
+            self.programs.run(&policy::remove()).await?;
+            restored.notes.push("SELinux's policy is without the module vdpa".to_owned());
         }
         for backup in record.files.iter().filter_map(|kept| kept.backup.as_ref()) {
             self.tree.write(backup, None)?;

@@ -1,6 +1,8 @@
 //! `vdpa host prepare` and `vdpa host restore` on the trees of four distributions, and on the simulated host.
 
 mod common;
+#[path = "prepare/policy.rs"]
+mod policy;
 #[path = "prepare/root.rs"]
 mod root;
 
@@ -392,7 +394,7 @@ fn json_is_one_document_of_the_documented_shape() {
         |document: &serde_json::Value| document.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     // What every command says, and what this one has to say.
     let every = "command simulated outcome exit_code elapsed_ms statements receipt notes error restored";
-    let own = "arguments boot files pages modules backups reboot";
+    let own = "arguments boot files pages modules policy backups reboot";
     let documented: Vec<String> = format!("{every} {own}").split(' ').map(str::to_owned).collect();
     let planned = root.json(&ASK);
     assert_eq!((keys(&planned), &planned["outcome"]), (documented.clone(), &"changes".into()));

@@ -35,6 +35,9 @@ pub(super) async fn stage(program: &Path, about: &About, tree: &Path) -> Result<
     tree.directory("etc/vdpa")?;
     tree.man_pages(program).await?;
     tree.completions(program).await?;
+    let policy = workspace::root().join("crates/boot/selinux/vdpa.cil");
+    let source = fs::read(&policy).with_context(|| format!("cannot read {}", policy.display()))?;
+    tree.file("usr/share/vdpa/selinux/vdpa.cil", &source)?;
     tree.documents(about).await?;
     Ok(tree.root)
 }

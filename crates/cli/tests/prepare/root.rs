@@ -44,7 +44,7 @@ pub(crate) const ROCKY_8: Kind = Kind {
     tree: "rocky-8",
     vendor: "GenuineIntel",
     release: "4.18.0-305.el8.x86_64",
-    programs: &["grubby", "modprobe"],
+    programs: &["grubby", "modprobe", "semodule"],
     result: ("boot/grub2/grubenv", "kernelopts="),
 };
 
@@ -52,7 +52,7 @@ pub(crate) const ROCKY_9: Kind = Kind {
     tree: "rocky-9",
     vendor: "AuthenticAMD",
     release: "5.14.0-427.13.1.el9_4.x86_64",
-    programs: &["grubby", "modprobe"],
+    programs: &["grubby", "modprobe", "semodule"],
     result: (
         "boot/loader/entries/e06bb9928f4147ad9a094f74665290ac-5.14.0-427.13.1.el9_4.x86_64.conf",
         "options ",

@@ -108,9 +108,11 @@ impl Finding {
                 "let the datapath make its socket in a directory of QEMU's group, as `vdpa setup` does below /run/vdpa"
                     .to_owned()
             }
-            // A device has a label in the policy; a socket of ours has not.
+            // A device has a label in the policy; a socket of ours in the module that `host prepare` installs.
             Self::Label { path, wanted: "vhost_device_t", .. } => format!("`restorecon -v {}`", path.display()),
-            Self::Label { path, wanted, .. } => format!("`chcon -t {wanted} {}`", path.display()),
+            Self::Label { path, .. } => {
+                format!("`sudo vdpa host prepare --apply`, then `sudo restorecon -v {}`", path.display())
+            }
             Self::StartWaits(_) => {
                 "start the datapath first, or start the domain with a limit: `timeout 60 virsh start DOMAIN`".to_owned()
             }

@@ -34,7 +34,8 @@ What is asked for comes from the host file's [boot] and from the flags, which ad
 Kernel arguments are written by grubby where it is, otherwise into GRUB's defaults (/etc/default/grub, or the
 drop-in that overrides it), and GRUB's configuration is made anew. An argument that says otherwise is replaced,
 none is there twice, every other byte stays. What we write besides is ours alone: /etc/modules-load.d/vdpa.conf,
-/etc/modprobe.d/vdpa.conf, /etc/tmpfiles.d/vdpa.conf. Files of yours are kept beside as FILE.before-vdpa, and
+/etc/modprobe.d/vdpa.conf, /etc/tmpfiles.d/vdpa.conf, and where SELinux is on and a VF has datapath = \"dpdk\" the policy
+module /var/lib/vdpa/vdpa.cil, without which QEMU may not connect to its socket. Files of yours are kept beside as FILE.before-vdpa, and
 `vdpa host restore` takes everything back. Nothing reboots; the end says whether a reboot is due, and why.
 
 With --json the outcome is one of unchanged, changes, done, short, failed; beside what every command says (notes,
@@ -44,6 +45,7 @@ error, exit_code, …) there are
   files      of ours: path, diff
   pages      huge pages to be set at run time: size, node, count, now, and with --apply given
   modules    to be loaded now: module, state
+  policy     null, or the argument vector that changes SELinux's policy
   backups    files that were made by --apply
   reboot     why a reboot is due, a line each
 

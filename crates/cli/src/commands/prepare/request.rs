@@ -7,7 +7,7 @@ use vdpa_hw::platform::{Argument, ModuleName, PageSize, Platform, Vendor};
 
 use super::{Asked, Prepare};
 use crate::config::boot::{At, Boot, HugePages, argument};
-use crate::config::{ConfigError, Datapath, HostFile};
+use crate::config::{ConfigError, Datapath, HostFile, VfSpec};
 use crate::error::Error;
 
 /// The first kernel that takes `hugepages=0:8,1:8` (`hugepages_setup()` in `mm/hugetlb.c`).
@@ -45,7 +45,13 @@ pub(super) fn of(
     let of_file = boot.arguments.iter().filter(|argument| !flags.contains(argument.name()));
     wants.extend(of_file.cloned().map(Want::Only));
     let nested = options.nested || boot.nested;
-    Ok((Request { wants, run_time_pages, modules: modules(options, &boot, file), nested }, notes))
+    let sockets = vfs(file).any(|vf| matches!(vf.datapath, Datapath::Dpdk | Datapath::OvsDpdk));
+    let modules = modules(options, &boot, file);
+    Ok((Request { wants, run_time_pages, modules, nested, sockets }, notes))
+}
+
+fn vfs(file: Option<&HostFile>) -> impl Iterator<Item = &VfSpec> {
+    file.into_iter().flat_map(|file| &file.nics).flat_map(|nic| &nic.vfs)
 }
 
 fn usage(message: String, hint: &str) -> Error {
@@ -105,8 +111,7 @@ fn counts_nodes(release: &str) -> bool {
 
 /// The modules that the datapaths need and those that are named, each once, with the reason.
 fn modules(options: &Prepare, boot: &Boot, file: Option<&HostFile>) -> Vec<(ModuleName, String)> {
-    let datapaths: Vec<Datapath> =
-        file.iter().flat_map(|file| &file.nics).flat_map(|nic| &nic.vfs).map(|vf| vf.datapath).collect();
+    let datapaths: Vec<Datapath> = vfs(file).map(|vf| vf.datapath).collect();
     let needed = [
         (Datapath::Kernel, "mlx5_vdpa", "Makes vDPA devices of VFs with datapath = \"kernel\"."),
         (Datapath::Kernel, "vhost_vdpa", "Gives QEMU a /dev/vhost-vdpa-N for each of them."),

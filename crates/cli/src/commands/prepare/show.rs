@@ -35,6 +35,7 @@ impl Prepared {
             .with("files", &self.plan.files)
             .with("pages", &self.pages())
             .with("modules", &self.plan.modules)
+            .with("policy", &self.plan.policy)
             .with("backups", &backups)
             .with("reboot", &self.plan.reboot);
         Outcome { exit_code, ..outcome }
@@ -89,6 +90,9 @@ impl Prepared {
                 change.module,
                 if done { "loaded" } else { "to be loaded" }
             ));
+        }
+        if let Some(command) = &plan.policy {
+            out.line(format_args!("SELinux: {} `{command}`", if done { "ran" } else { "to be run:" }));
         }
         let notes = plan.notes.iter().chain(self.applied.iter().flat_map(|applied| &applied.notes));
         notes.for_each(|note| out.note(note));

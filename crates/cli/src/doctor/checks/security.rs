@@ -79,8 +79,10 @@ pub(super) fn selinux(evidence: &Evidence) -> Vec<Check> {
                 } else {
                     check.warn(format!("{why} once SELinux is enforcing"))
                 };
+                // The policy knows devices; of our sockets only the module that `host prepare` installs tells it.
+                let module = if path.starts_with("/dev") { "" } else { "vdpa host prepare --apply, then " };
                 check.remedy(format!(
-                    "restorecon -v {}; `ausearch -m avc -c qemu-kvm` shows what was refused",
+                    "{module}restorecon -v {}; `ausearch -m avc -c qemu-kvm` shows what was refused",
                     path.display()
                 ))
             }
