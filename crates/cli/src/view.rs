@@ -28,7 +28,7 @@ pub struct View<'a> {
     rates: Memo<PciAddress, Arc<BTreeMap<VfIndex, PortRate>>>,
     lags: Memo<PciAddress, Option<LagState>>,
     representors: Memo<PciAddress, Arc<Representors>>,
-    tc_offloads: Memo<IfIndex, bool>,
+    tc_offloads: Memo<(), Arc<BTreeSet<IfIndex>>>,
     ingress: Memo<(), Arc<BTreeSet<IfIndex>>>,
     bridges: Memo<BridgeName, Arc<Observation>>,
     firmware: tokio::sync::Mutex<BTreeMap<(PciAddress, SettingName), Option<Setting>>>,
@@ -194,7 +194,8 @@ impl<'a> View<'a> {
 
     /// Whether hw-tc-offload is active on `link`.
     pub async fn tc_offload(&self, link: IfIndex) -> Result<bool, Error> {
-        self.tc_offloads.get(link, async || Ok(self.host.eswitch.tc_offload(link).await?)).await
+        let read = async || Ok(Arc::new(self.host.eswitch.tc_offloads().await?));
+        Ok(self.tc_offloads.get((), read).await?.contains(&link))
     }
 
     /// The network devices with an ingress qdisc.

@@ -1,5 +1,5 @@
 //! Nothing of ours grows faster than the number of VFs: each VF costs the same operations, and what lists everything
-//! there is (network devices, ports, rates, VFs) is asked for as often for 128 VFs as for 8.
+//! there is (network devices and their features, ports, rates, VFs) is asked for as often for 128 VFs as for 8.
 
 mod common;
 

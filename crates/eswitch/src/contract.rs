@@ -220,7 +220,8 @@ pub async fn encap_modes_are_kept_or_refused(subject: &Subject<'_>) {
     legacy(subject).await;
 }
 
-/// hw-tc-offload of the uplink is on when it was turned on, and off when it was turned off.
+/// hw-tc-offload of the uplink is on when it was turned on, and off when it was turned off; asked for alone and among
+/// all.
 pub async fn tc_offload_is_what_was_asked_for(subject: &Subject<'_>) {
     switchdev(subject).await;
     let uplink = subject.eswitch.await_uplink(&subject.device, subject.limit).await.expect("the uplink");
@@ -228,6 +229,7 @@ pub async fn tc_offload_is_what_was_asked_for(subject: &Subject<'_>) {
     for on in [true, false, false, true, before] {
         subject.eswitch.set_tc_offload(uplink.index, on).await.expect("set_tc_offload");
         assert_eq!(subject.eswitch.tc_offload(uplink.index).await.expect("tc_offload"), on);
+        assert_eq!(subject.eswitch.tc_offloads().await.expect("tc_offloads").contains(&uplink.index), on);
     }
     legacy(subject).await;
 }

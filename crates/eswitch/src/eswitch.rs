@@ -1,6 +1,6 @@
 //! What can be asked of the switches of a host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -100,6 +100,9 @@ pub trait Eswitch: Send + Sync {
 
     /// Whether the network device hands tc rules to its hardware (`ethtool -k`: hw-tc-offload).
     async fn tc_offload(&self, link: IfIndex) -> Result<bool>;
+
+    /// The network devices that hand tc rules to their hardware, all of them in one listing.
+    async fn tc_offloads(&self) -> Result<BTreeSet<IfIndex>>;
 
     /// Has it hand tc rules to its hardware, or not, and reads back whether it does.
     ///

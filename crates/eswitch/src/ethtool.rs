@@ -32,6 +32,11 @@ pub(crate) fn get(link: IfIndex) -> Request {
         .with(naming(link))
 }
 
+/// Asks for the features of every device.
+pub(crate) fn list() -> Request {
+    Request::new(number::ETHTOOL_MSG_FEATURES_GET, "list the features of the network devices")
+}
+
 /// Asks for hw-tc-offload to be on or off.
 pub(crate) fn set(link: IfIndex, on: bool) -> Request {
     let bit = Tlvs::new().string(ETHTOOL_A_BITSET_BIT_NAME, HW_TC_OFFLOAD);
@@ -50,6 +55,12 @@ pub(crate) fn read(attributes: Attributes<'_>) -> Result<TcOffload, Malformed> {
         None => Ok(false),
     };
     Ok(TcOffload { active: has(ETHTOOL_A_FEATURES_ACTIVE)?, changeable: has(ETHTOOL_A_FEATURES_HW)? })
+}
+
+/// Reads a device's part of the listing: which it is.
+pub(crate) fn read_link(attributes: Attributes<'_>) -> Result<IfIndex, Malformed> {
+    let header = attributes.require(ETHTOOL_A_FEATURES_HEADER, "ETHTOOL_A_FEATURES_HEADER")?.nest();
+    header.require(ETHTOOL_A_HEADER_DEV_INDEX, "ETHTOOL_A_HEADER_DEV_INDEX")?.u32().map(IfIndex)
 }
 
 fn naming(link: IfIndex) -> Tlvs {
@@ -134,11 +145,19 @@ mod tests {
         assert!(off.contains(&format!("{name}]")), "{off}");
     }
 
+    #[test]
+    fn a_listing_says_whose_features_they_are() {
+        let of = |link| read_link(Attributes::new(naming(link).as_bytes())).unwrap();
+        assert_eq!([of(IfIndex(1)), of(IfIndex(70_000))], [IfIndex(1), IfIndex(70_000)]);
+        assert!(read_link(Attributes::new(Tlvs::new().as_bytes())).is_err());
+    }
+
     proptest! {
         #[test]
         fn no_answer_panics(bytes: Vec<u8>) {
-            let nested = Tlvs::new().bytes(2, &bytes).bytes(4, &bytes);
+            let nested = Tlvs::new().bytes(1, &bytes).bytes(2, &bytes).bytes(4, &bytes);
             let _ = read(Attributes::new(nested.as_bytes()));
+            let _ = read_link(Attributes::new(nested.as_bytes()));
         }
     }
 }

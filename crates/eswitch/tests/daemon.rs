@@ -12,6 +12,7 @@ const LOOPBACK: IfIndex = IfIndex(1);
 #[tokio::test]
 async fn the_loopback_device_has_no_tc_offload() {
     assert!(!Kernel::new().tc_offload(LOOPBACK).await.unwrap());
+    assert!(!Kernel::new().tc_offloads().await.unwrap().contains(&LOOPBACK));
 }
 
 /// The kernel itself says that all is well: it does for each feature that cannot be changed.

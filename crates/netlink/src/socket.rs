@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use netlink_sys::{Socket, SocketAddr};
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::{
     Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_timeout,
 };
@@ -42,6 +43,20 @@ pub(crate) fn enlarge(socket: &Socket, bytes: usize) {
     }
 }
 
+/// The room offered for a datagram. A listing fills what was offered last, up to this much, and gives up (EMSGSIZE) where one
+/// of its messages does not fit, as a device's features do not fit into a page (`netlink_recvmsg()` and
+/// `netlink_dump()` in `net/netlink/af_netlink.c`).
+const ROOM: usize = 32 << 10;
+
+/// The next datagram, whole, however long it is.
+fn whole(socket: &Socket) -> io::Result<(Vec<u8>, SocketAddr)> {
+    let flags = (RecvFlags::PEEK | RecvFlags::TRUNC).bits().cast_signed();
+    let (length, _) = socket.recv_from(&mut Vec::new(), flags)?;
+    let mut bytes = Vec::with_capacity(length.max(ROOM));
+    let (_, from) = socket.recv_from(&mut bytes, 0)?;
+    Ok((bytes, from))
+}
+
 /// The next datagram that the kernel sent; `TimedOut` at `deadline`.
 pub(crate) fn receive(socket: &Socket, deadline: Instant) -> io::Result<Vec<u8>> {
     loop {
@@ -50,7 +65,7 @@ pub(crate) fn receive(socket: &Socket, deadline: Instant) -> io::Result<Vec<u8>>
             return Err(io::ErrorKind::TimedOut.into());
         }
         set_socket_timeout(socket, Timeout::Recv, Some(left.max(Duration::from_millis(1))))?;
-        match socket.recv_from_full() {
+        match whole(socket) {
             Ok((bytes, from)) if from.port_number() == 0 => return Ok(bytes),
             Ok(_) => {} // some process's and not the kernel's
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

@@ -59,6 +59,7 @@ impl Survey {
         let observation = host.vswitch.observe(bridge).await?;
         let flows = host.datapath.flows().await?;
         let (links, hooks) = (host.links.links().await?, host.tc.hooks().await?);
+        let offloading = host.eswitch.tc_offloads().await?;
         let mut survey = Self { flows, observation, ..Self::default() };
         for port in host.datapath.ports().await? {
             let link = links.iter().find(|link| link.name.as_str() == port.name);
@@ -71,7 +72,7 @@ impl Survey {
                     survey.filters.extend(filters.into_iter().map(|filter| (port.name.clone(), filter)));
                 }
                 if seen.parent.is_some() {
-                    seen.tc_offload = Some(host.eswitch.tc_offload(link.index).await?);
+                    seen.tc_offload = Some(offloading.contains(&link.index));
                     seen.slow_path = host.tc.slow_path(link.index).await?;
                 }
             }

@@ -3,7 +3,7 @@
 mod sysfs;
 mod wait;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -183,6 +183,21 @@ impl Eswitch for Kernel {
 
     async fn tc_offload(&self, link: IfIndex) -> Result<bool> {
         Ok(features(link).await?.active)
+    }
+
+    async fn tc_offloads(&self) -> Result<BTreeSet<IfIndex>> {
+        let request = ethtool::list();
+        let intent = request.intent().to_owned();
+        let messages = ethtool::FAMILY.dump(request).await?;
+        let mut found = BTreeSet::new();
+        for message in &messages {
+            let attributes = message.attributes();
+            let features = ethtool::read(attributes).map_err(unreadable(&intent))?;
+            if features.active {
+                found.insert(ethtool::read_link(attributes).map_err(unreadable(&intent))?);
+            }
+        }
+        Ok(found)
     }
 
     async fn set_tc_offload(&self, link: IfIndex, on: bool) -> Result<()> {

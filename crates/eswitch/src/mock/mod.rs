@@ -6,7 +6,7 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -206,6 +206,14 @@ impl Eswitch for Machine {
     async fn tc_offload(&self, link: IfIndex) -> Result<bool> {
         self.observe(|state| state.netdevs.get(&link).map(|netdev| netdev.tc_offload == Some(true)))
             .ok_or(Error::NoLink(link))
+    }
+
+    async fn tc_offloads(&self) -> Result<BTreeSet<IfIndex>> {
+        self.tally("features");
+        Ok(self.observe(|state| {
+            let offloading = state.netdevs.iter().filter(|(_, netdev)| netdev.tc_offload == Some(true));
+            offloading.map(|(index, _)| *index).collect()
+        }))
     }
 
     async fn set_tc_offload(&self, link: IfIndex, on: bool) -> Result<()> {
