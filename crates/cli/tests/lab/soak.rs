@@ -17,6 +17,9 @@ const VARIABLE: &str = "VDPA_SOAK_ROUNDS";
 /// Otherwise: a leak of one a round shows in the first.
 const ROUNDS: u32 = 5;
 
+/// What ovs-vswitchd has open.
+const SWITCH: &str = "file descriptors of ovs-vswitchd";
+
 /// How many there are of what a leak would be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Held(BTreeMap<&'static str, usize>);
@@ -27,7 +30,7 @@ impl Held {
         let daemon = |name: &str| Path::new("/proc").join(guest.run("pidof", &["-s", name]));
         let switch = daemon("ovs-vswitchd");
         Self(BTreeMap::from([
-            ("file descriptors of ovs-vswitchd", entries(&switch.join("fd"))),
+            (SWITCH, entries(&switch.join("fd"))),
             ("threads of ovs-vswitchd", entries(&switch.join("task"))),
             ("file descriptors of ovsdb-server", entries(&daemon("ovsdb-server").join("fd"))),
             ("Unix sockets that listen", listening()),
@@ -43,16 +46,24 @@ impl Held {
         ]))
     }
 
-    /// What is held once it is `expected`, or after half a minute: daemons close what they do not need in their own time.
-    fn settled(guest: &Guest, expected: &Self) -> Self {
+    /// What is held once nothing leaks, or after half a minute: daemons close what they do not need in their own time.
+    fn settled(guest: &Guest, warm: &Self, rounds: u32) -> Self {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let now = Self::now(guest);
-            if now == *expected || Instant::now() > deadline {
+            if now.leaked_since(warm, rounds).is_empty() || Instant::now() > deadline {
                 return now;
             }
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// What has come to more. ovs-vswitchd keeps up to 16 netlink sockets of each kind for the next who needs one (`nl_pool`
+    /// in `lib/netlink-socket.c`), so that it may have a few more: of those a leak is one a round.
+    fn leaked_since(&self, warm: &Self, rounds: u32) -> Vec<&'static str> {
+        let room = |what| if what == SWITCH { rounds as usize - 1 } else { 0 };
+        let leaked = self.0.iter().filter(|(what, count)| **count > warm.0[*what] + room(**what));
+        leaked.map(|(what, _)| *what).collect()
     }
 }
 
@@ -104,8 +115,8 @@ fn rounds_of_setup_and_teardown_leave_nothing_behind() {
     let (rounds, began) = (rounds(), Instant::now());
     (1..=rounds).for_each(round);
     println!("{rounds} rounds in {} s", began.elapsed().as_secs());
-    let end = Held::settled(&guest, &warm);
+    let end = Held::settled(&guest, &warm, rounds);
     println!("before:\n{warm}after:\n{end}");
-    assert_eq!(warm, end, "something leaks");
+    assert_eq!(end.leaked_since(&warm, rounds), [""; 0], "what leaks");
     State::of(&guest).is(&before);
 }
