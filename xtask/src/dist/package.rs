@@ -99,7 +99,7 @@ fn rpm_spec(about: &About, staged: &Path) -> Result<String> {
          {NAME}, since iproute2 has a vdpa: see docs/packages.md in /usr/share/doc/{NAME}.\n\n\
          %install\nmkdir -p %{{buildroot}}\ncp -a {staged}/. %{{buildroot}}/\n\n\
          %preun\n[ \"$1\" = 0 ] || exit 0\n{BEFORE_REMOVAL}\n\
-         %files\n/usr/bin/{NAME}\n%dir /etc/vdpa\n/usr/share/man/man1/*\n\
+         %files\n/usr/bin/{NAME}\n%dir /etc/vdpa\n/usr/share/vdpa\n/usr/share/man/man1/*\n\
          %dir /usr/share/bash-completion\n/usr/share/bash-completion/completions\n\
          %dir /usr/share/zsh\n/usr/share/zsh/site-functions\n%dir /usr/share/fish\n/usr/share/fish/vendor_completions.d\n%doc /usr/share/doc/{NAME}\n",
     ))
