@@ -7,6 +7,7 @@
 
 pub mod args;
 mod arrival;
+pub mod bench;
 pub mod commands;
 pub mod config;
 pub mod doctor;
