@@ -33,6 +33,11 @@ impl Need {
 pub(crate) const NEEDS: &[Need] = &[
     need("vdpa", "unshare", "util-linux"),
     need("vdpa", "setpriv", "util-linux"),
+    need("vdpa", "iperf3", "iperf3"),
+    need("vdpa", "ping", "iputils-ping"),
+    need("vdpa", "ip", "iproute2"),
+    need("vdpa", "ssh", "openssh-client"),
+    need("vdpa", "dropbear", "dropbear-bin"),
     need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-hw", "ip", "iproute2"),

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vdpa_hw::{NetdevName, PciAddress};
 use vdpa_ovs::BridgeName;
 
+use crate::commands::bench;
 use crate::commands::doctor::Doctor;
 use crate::commands::firmware::Firmware;
 use crate::commands::flows::Flows;
@@ -127,6 +128,8 @@ pub enum Command {
     Vm(Vm),
     /// Prove that packets are forwarded by the card, or say why they are not; exit code 1 if they are not.
     Verify(Verify),
+    /// Measure throughput or round trips between two ends, and say whether they went through hardware.
+    Bench(bench::Options),
     /// Show the kernel's vDPA management devices, as iproute2's `vdpa mgmtdev` does.
     #[command(
         disable_help_flag = true,

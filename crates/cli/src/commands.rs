@@ -18,6 +18,7 @@ use crate::receipt::Drawer;
 use crate::report::{Outcome, Output, Standing};
 use crate::step::Step;
 
+pub mod bench;
 mod device;
 pub mod doctor;
 pub mod firmware;
@@ -64,6 +65,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Stats(_) => "stats",
         Command::Firmware(options) => options.name(),
         Command::Verify(_) => "verify",
+        Command::Bench(_) => "bench",
         Command::Service(options) => options.name(),
     };
     let output = Output::new(cli.common.json, cli.common.simulate.is_some());
@@ -83,6 +85,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             Err(error) => Err(error.into()),
         },
         Command::Verify(options) => verify::run(&session, options).await,
+        Command::Bench(options) => bench::run(&session, options).await,
         Command::Topology(options) => topology::run(&session, options).await,
         Command::Stats(options) => stats::run(&session, options).await,
         Command::Vm(vm) => vm::run(&session, vm).await,

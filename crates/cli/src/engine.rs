@@ -12,8 +12,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
 use vdpa_hw::PciAddress;
 
 use crate::enforce::enforce;
@@ -32,17 +32,23 @@ pub use restore::{Remains, Restored};
 
 /// Set when the user wants to stop: the stage at work is finished, then the host is restored.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<watch::Sender<bool>>);
 
 impl Stop {
     /// Asks the engine to stop.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.send_replace(true);
     }
 
     /// Whether it is asked to.
     pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        *self.0.borrow()
+    }
+
+    /// Returns when it is asked to.
+    pub async fn requested(&self) {
+        // The sender lives as long as this does.
+        drop(self.0.subscribe().wait_for(|stop| *stop).await);
     }
 }
 

@@ -209,6 +209,39 @@ pub enum Error {
         /// Why not.
         why: String,
     },
+    /// A program is not installed where it is to run.
+    #[error("there is no {program} at {end}")]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// Where.
+        end: crate::bench::End,
+    },
+    /// A machine cannot be reached by ssh.
+    #[error("ssh does not reach {host}: {said}")]
+    Ssh {
+        /// The machine.
+        host: crate::bench::SshHost,
+        /// What ssh says.
+        said: String,
+    },
+    /// A measurement has no result.
+    #[error("cannot measure {what}")]
+    Unmeasured {
+        /// What was to be measured.
+        what: String,
+        /// Why not.
+        #[source]
+        source: crate::bench::Refusal,
+    },
+    /// What is to be a record of measurements is none.
+    #[error("{path} is no record of `vdpa bench`: {why}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// What is asked for has nothing to do with the simulated host that is asked for beside it.
     #[error("{0} is not of a simulated host")]
     NotSimulated(&'static str),
@@ -308,6 +341,7 @@ impl Error {
             | Self::WhichCard(_)
             | Self::Bundle { .. }
             | Self::Input { .. }
+            | Self::Record { .. }
             | Self::Unspeakable(_)
             | Self::NotSimulated(_)
             | Self::NoSetting { .. }

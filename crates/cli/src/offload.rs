@@ -19,5 +19,5 @@ mod why;
 pub use joined::{Forwarder, Joined};
 pub use reason::{KINDS, Kind, Reason};
 pub use survey::{Port, Survey};
-pub use verdict::{Direction, Explained, Slow, Window, judge};
+pub use verdict::{Direction, Explained, Least, Sent, Slow, Verdict, Window, judge};
 pub use why::why;

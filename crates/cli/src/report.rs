@@ -86,6 +86,17 @@ impl Output {
         }
     }
 
+    /// What is at work, on terminals; `None` where nothing is any more.
+    pub fn working(&self, what: Option<&str>) {
+        if let Some(what) = what {
+            self.spinner.set_message(what.to_owned());
+            self.spinner.enable_steady_tick(Duration::from_millis(100));
+        } else {
+            self.spinner.disable_steady_tick();
+            self.spinner.set_message("");
+        }
+    }
+
     /// The statements with how they read now, those that hold shortened to one line.
     pub fn changes(&self, changes: &[Change]) {
         let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();

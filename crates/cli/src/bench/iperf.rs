@@ -2,9 +2,15 @@
 //!
 //! A run that fails prints a document as well, with `error` and an empty `end`: so that is looked for first. What a
 //! stream carried is what its receiver counted; what its sender wrote may still lie in a buffer. Retransmits are the
-//! sender's, and absent where its kernel does not tell (`TCP_INFO` is Linux's and FreeBSD's).
+//! sender's, and absent where its kernel does not tell (`TCP_INFO` is Linux's and FreeBSD's). Of UDP there is one count for
+//! both ends of a stream, what was sent, and how much of it was lost; and iperf3 before 3.11 has such a sum only.
 
 use serde::{Deserialize, Serialize};
+
+use super::Refusal;
+
+/// Its name.
+pub(super) const PROGRAM: &str = "iperf3";
 
 /// What one run measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,13 +32,26 @@ pub struct Throughput {
     pub bits_per_second: f64,
     /// What arrived, in bytes.
     pub bytes: u64,
-    /// Segments sent again; absent where the sender's kernel does not tell.
+    /// Segments sent again; absent where the sender's kernel does not tell, and of UDP.
     pub retransmits: Option<u64>,
+    /// Of UDP: what became of its datagrams.
+    pub datagrams: Option<Datagrams>,
     /// Each stream.
     pub streams: Vec<Stream>,
 }
 
-/// One connection.
+/// Datagrams of UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Datagrams {
+    /// How many were sent.
+    pub sent: u64,
+    /// How many of them did not arrive; below 0 where some arrived twice, or were sent before it was counted.
+    pub lost: i64,
+    /// How much the time that they took varied (RFC 1889), in milliseconds.
+    pub jitter_ms: f64,
+}
+
+/// One stream: of TCP a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
     /// What arrived, in bits a second.
@@ -50,17 +69,6 @@ pub struct Cpu {
     pub server: f64,
 }
 
-/// Why there is no result.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// iperf3 says why, in its own words.
-    #[error("iperf3: {0}")]
-    Said(String),
-    /// That is no result of iperf3's.
-    #[error("iperf3 printed no result: {0}")]
-    Unreadable(String),
-}
-
 /// Reads what a client printed.
 ///
 /// # Errors
@@ -68,19 +76,23 @@ pub enum Refusal {
 /// than a result.
 pub fn read(text: &str) -> Result<Measured, Refusal> {
     let document: Document = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-    if let Some(said) = document.error {
-        return Err(Refusal::Said(said));
+    if let Some(text) = document.error {
+        return Err(Refusal::Said { program: PROGRAM, text });
     }
-    let began =
-        document.start.test_start.ok_or_else(|| Refusal::Unreadable("it has no `test_start`".into()))?;
+    let nothing = |what: &str| Refusal::Unreadable { program: PROGRAM, why: format!("it has no `{what}`") };
+    let began = document.start.test_start.ok_or_else(|| nothing("test_start"))?;
     let end: End = serde_json::from_value(document.end).map_err(|error| unreadable(&error))?;
-    let client = Throughput::of(&end.sum_sent, &end.sum_received, &end.streams, began.reverse == 0);
-    let (forward, reverse) = match (end.sum_sent_bidir_reverse, end.sum_received_bidir_reverse) {
-        (Some(sent), Some(received)) => {
-            (Some(client), Some(Throughput::of(&sent, &received, &end.streams, false)))
+    let received =
+        end.sum_received.or_else(|| end.sum.map(Sum::that_arrived)).ok_or_else(|| nothing("sum_received"))?;
+    let client = Throughput::of(end.sum_sent.as_ref(), &received, &end.streams, began.reverse == 0);
+    let received = end.sum_received_bidir_reverse.or_else(|| end.sum_bidir_reverse.map(Sum::that_arrived));
+    let (forward, reverse) = match received {
+        Some(received) => {
+            let sent = end.sum_sent_bidir_reverse;
+            (Some(client), Some(Throughput::of(sent.as_ref(), &received, &end.streams, false)))
         }
-        _ if began.reverse == 0 => (Some(client), None),
-        _ => (None, Some(client)),
+        None if began.reverse == 0 => (Some(client), None),
+        None => (None, Some(client)),
     };
     let cpu = Cpu { client: end.cpu.host_total, server: end.cpu.remote_total };
     Ok(Measured { version: document.start.version, forward, reverse, cpu })
@@ -88,24 +100,56 @@ pub fn read(text: &str) -> Result<Measured, Refusal> {
 
 impl Throughput {
     /// `by_client`: whether the streams to be taken are those that the client sent.
-    fn of(sent: &Sum, received: &Sum, streams: &[Pair], by_client: bool) -> Self {
-        let ours = streams.iter().filter(|pair| pair.sender.by_client == by_client);
+    fn of(sent: Option<&Sum>, received: &Sum, streams: &[Pair], by_client: bool) -> Self {
+        let ours = streams.iter().filter(|pair| pair.sender().by_client == by_client);
         Self {
             bits_per_second: received.bits_per_second,
             bytes: received.bytes,
-            retransmits: sent.retransmits,
-            streams: ours
-                .map(|pair| Stream {
-                    bits_per_second: pair.receiver.bits_per_second,
-                    retransmits: pair.sender.retransmits,
-                })
-                .collect(),
+            retransmits: sent.and_then(|sent| sent.retransmits),
+            datagrams: received.datagrams(),
+            streams: ours.map(Pair::stream).collect(),
+        }
+    }
+}
+
+impl Sum {
+    /// Of datagrams that were sent, those that arrived.
+    fn that_arrived(mut self) -> Self {
+        let (packets, lost) = (self.packets.unwrap_or(0), self.lost_packets.unwrap_or(0));
+        let gone = u64::try_from(lost).unwrap_or(0).min(packets);
+        self.bytes = self.bytes.checked_div(packets).map_or(self.bytes, |each| each * (packets - gone));
+        self.bits_per_second *= (1.0 - self.lost_percent.unwrap_or(0.0) / 100.0).clamp(0.0, 1.0);
+        self
+    }
+
+    fn datagrams(&self) -> Option<Datagrams> {
+        Some(Datagrams { sent: self.packets?, lost: self.lost_packets?, jitter_ms: self.jitter_ms? })
+    }
+}
+
+impl Pair {
+    fn sender(&self) -> &Sum {
+        match self {
+            Self::Tcp { sender, .. } => sender,
+            Self::Udp { udp } => udp,
+        }
+    }
+
+    fn stream(&self) -> Stream {
+        match self {
+            Self::Tcp { sender, receiver } => {
+                Stream { bits_per_second: receiver.bits_per_second, retransmits: sender.retransmits }
+            }
+            Self::Udp { udp } => {
+                let arrived = udp.clone().that_arrived();
+                Stream { bits_per_second: arrived.bits_per_second, retransmits: None }
+            }
         }
     }
 }
 
 fn unreadable(error: &serde_json::Error) -> Refusal {
-    Refusal::Unreadable(error.to_string())
+    Refusal::Unreadable { program: PROGRAM, why: error.to_string() }
 }
 
 #[derive(Deserialize)]
@@ -129,8 +173,10 @@ struct Test {
 #[derive(Deserialize)]
 struct End {
     streams: Vec<Pair>,
-    sum_sent: Sum,
-    sum_received: Sum,
+    sum: Option<Sum>,
+    sum_sent: Option<Sum>,
+    sum_received: Option<Sum>,
+    sum_bidir_reverse: Option<Sum>,
     sum_sent_bidir_reverse: Option<Sum>,
     sum_received_bidir_reverse: Option<Sum>,
     #[serde(rename = "cpu_utilization_percent")]
@@ -138,17 +184,22 @@ struct End {
 }
 
 #[derive(Deserialize)]
-struct Pair {
-    sender: Sum,
-    receiver: Sum,
+#[serde(untagged)]
+enum Pair {
+    Tcp { sender: Sum, receiver: Sum },
+    Udp { udp: Sum },
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Sum {
     bytes: u64,
     bits_per_second: f64,
     retransmits: Option<u64>,
-    /// Whether the client is who sent; not whose line it is.
+    packets: Option<u64>,
+    lost_packets: Option<i64>,
+    lost_percent: Option<f64>,
+    jitter_ms: Option<f64>,
+    /// Of a stream, whether the client is who sent it; not whose line it is.
     #[serde(rename = "sender")]
     by_client: bool,
 }
@@ -166,6 +217,8 @@ mod tests {
     const TWO: &str = include_str!("../../tests/captured/iperf3/two.json");
     const BIDIR: &str = include_str!("../../tests/captured/iperf3/bidir.json");
     const REVERSE: &str = include_str!("../../tests/captured/iperf3/reverse.json");
+    const UDP: &str = include_str!("../../tests/captured/iperf3/udp-two.json");
+    const UDP_BIDIR: &str = include_str!("../../tests/captured/iperf3/udp-bidir.json");
     const REFUSED: &str = include_str!("../../tests/captured/iperf3/refused.json");
     const BUSY: &str = include_str!("../../tests/captured/iperf3/busy.json");
 
@@ -209,6 +262,35 @@ mod tests {
     }
 
     #[test]
+    fn of_udp_it_is_told_what_arrived() {
+        let forward = read(UDP).unwrap().forward.unwrap();
+        assert_eq!((forward.streams.len(), forward.bytes, forward.retransmits), (2, 100_007_936, None));
+        let datagrams = forward.datagrams.unwrap();
+        assert_eq!((datagrams.sent, datagrams.lost), (3052, 0));
+        adds_up(&forward);
+        let both = read(UDP_BIDIR).unwrap();
+        for direction in [both.forward.unwrap(), both.reverse.unwrap()] {
+            assert_eq!((direction.streams.len(), direction.datagrams.map(|d| d.sent)), (1, Some(763)));
+        }
+    }
+
+    /// Before 3.11 there is one sum, of what was sent.
+    #[test]
+    fn what_was_lost_is_taken_off_where_iperf3_does_not() {
+        let mut document: serde_json::Value = serde_json::from_str(UDP).unwrap();
+        let end = document["end"].as_object_mut().unwrap();
+        end.remove("sum_sent");
+        end.remove("sum_received");
+        let sum = end["sum"].as_object_mut().unwrap();
+        sum.insert("lost_packets".into(), 763.into());
+        sum.insert("lost_percent".into(), 25.into());
+        let forward = read(&document.to_string()).unwrap().forward.unwrap();
+        assert_eq!(forward.bytes, 75_005_952);
+        assert!((forward.bits_per_second / 300e6 - 1.0).abs() < 0.01, "{}", forward.bits_per_second);
+        assert_eq!(forward.datagrams.map(|datagrams| datagrams.lost), Some(763));
+    }
+
+    #[test]
     fn what_iperf3_says_is_quoted() {
         let said = |text| read(text).unwrap_err().to_string();
         assert_eq!(said(REFUSED), "iperf3: unable to connect to server: Connection refused");
@@ -221,7 +303,7 @@ mod tests {
         let other = r#"{"start": {"version": "iperf 3.12"}, "end": {}}"#;
         let unfinished = r#"{"start": {"version": "iperf 3.12", "test_start": {"reverse": 0}}, "end": {}}"#;
         for text in ["", "iperf3: error", "{}", cut, other, unfinished] {
-            assert!(matches!(read(text), Err(Refusal::Unreadable(_))), "{text}");
+            assert!(matches!(read(text), Err(Refusal::Unreadable { .. })), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use vdpa_ovs::BridgeName;
 
 use super::{Result, Session};
-use crate::offload::{Direction, Survey, Window, judge};
+use crate::offload::{Direction, Least, Sent, Survey, Verdict, Window, judge};
 use crate::privilege::SYS_ADMIN;
 use crate::report::{Outcome, count};
 use crate::traffic::{End, Plan, Progress};
@@ -93,13 +93,14 @@ pub(super) async fn run(session: &Session, options: &Verify) -> Result {
     host.checkpoint()?;
 
     let traffic = progress.since(earlier);
-    let sent = drives.then_some(traffic.sent);
-    let directions = judge(&Window { before: &before, begin: &begin, end: &end, sent });
-    let verdict = Verdict::of(&directions, drives, traffic);
+    let least = if drives { Least::of_sent(traffic.sent) } else { Least::ANY };
+    let directions = judge(&Window { before: &before, begin: &begin, end: &end, least });
+    let sent = if drives { Sent::Answered(traffic.received > 0) } else { Sent::ByOthers };
+    let verdict = Verdict::of(&directions, sent);
     for direction in &directions {
         show(session, direction);
     }
-    session.output.line(verdict.text(&directions, traffic));
+    session.output.line(text(verdict, &directions, traffic));
     let outcome = Outcome::done("verify", verdict.name(), &[]).with("directions", &directions);
     let outcome = if drives { outcome.with("traffic", &traffic) } else { outcome };
     Ok(Outcome { exit_code: u8::from(verdict != Verdict::Offloaded), ..outcome })
@@ -112,54 +113,21 @@ impl Verify {
     }
 }
 
-/// What it came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Offloaded,
-    NotOffloaded,
-    /// We sent, and saw packets of one direction at most.
-    OneSided,
-    NoPackets,
-}
-
-impl Verdict {
-    fn of(directions: &[Direction], drives: bool, traffic: Progress) -> Self {
-        let ports: std::collections::BTreeSet<&str> = directions.iter().map(|d| d.from.as_str()).collect();
-        match (directions.is_empty(), directions.iter().all(|direction| direction.offloaded)) {
-            (true, _) => Self::NoPackets,
-            (false, false) => Self::NotOffloaded,
-            // Packets that we sent and that were answered have two directions, at two ports.
-            (false, true) if drives && (ports.len() < 2 || traffic.received == 0) => Self::OneSided,
-            (false, true) => Self::Offloaded,
+/// What it came to, for people.
+fn text(verdict: Verdict, directions: &[Direction], traffic: Progress) -> String {
+    let all = count(directions.len(), "direction");
+    let off = directions.iter().filter(|direction| !direction.offloaded).count();
+    let Progress { sent, received } = traffic;
+    match verdict {
+        Verdict::Offloaded => format!("offloaded: {all}, no packet in software"),
+        Verdict::NotOffloaded => format!("not offloaded: {off} of {all}"),
+        Verdict::OneSided => {
+            format!("not proven: {sent} packets sent, {received} answered, and packets seen at one port only")
         }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Offloaded => "offloaded",
-            Self::NotOffloaded => "not-offloaded",
-            Self::OneSided => "one-sided",
-            Self::NoPackets => "no-packets",
-        }
-    }
-
-    fn text(self, directions: &[Direction], traffic: Progress) -> String {
-        let all = count(directions.len(), "direction");
-        let off = directions.iter().filter(|direction| !direction.offloaded).count();
-        let Progress { sent, received } = traffic;
-        match self {
-            Self::Offloaded => format!("offloaded: {all}, no packet in software"),
-            Self::NotOffloaded => format!("not offloaded: {off} of {all}"),
-            Self::OneSided => {
-                format!(
-                    "not proven: {sent} packets sent, {received} answered, and packets seen at one port only"
-                )
-            }
-            Self::NoPackets if sent > 0 => format!(
-                "not proven: {sent} packets sent, {received} answered, and no port of the bridge forwarded as many"
-            ),
-            Self::NoPackets => "not proven: no IP packets passed the bridge".to_owned(),
-        }
+        Verdict::NoPackets if sent > 0 => format!(
+            "not proven: {sent} packets sent, {received} answered, and no port of the bridge forwarded as many"
+        ),
+        Verdict::NoPackets => "not proven: no IP packets passed the bridge".to_owned(),
     }
 }
 

@@ -20,6 +20,7 @@ use vdpa_vm::{DomainName, Profile, Versions};
 
 use super::recording::Recording;
 use crate::config::Datapath;
+use crate::host::Host;
 
 /// What was found, or why it could not be.
 pub type Seen<T> = Result<T, String>;
@@ -46,6 +47,19 @@ pub struct Taken {
     pub by: String,
     /// Whether the host is a simulated one.
     pub simulated: bool,
+}
+
+impl Taken {
+    /// Of `host`, now.
+    pub fn of(host: &Host) -> Self {
+        let name = host.files.read("/proc/sys/kernel/hostname".as_ref()).unwrap_or_default();
+        Self {
+            host: String::from_utf8_lossy(&name).trim().to_owned(),
+            at: time_of_day(),
+            by: concat!("vdpa ", env!("CARGO_PKG_VERSION")).to_owned(),
+            simulated: host.simulation.is_some(),
+        }
+    }
 }
 
 impl fmt::Display for Taken {

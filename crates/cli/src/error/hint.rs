@@ -65,6 +65,18 @@ impl Error {
             Self::Traffic { .. } => {
                 "`ip netns` lists namespaces to name with `--from`; as root; `--watch` measures the packets of others"
             }
+            Self::NoProgram { program, .. } => return Some(installing(program)),
+            Self::Ssh { host, .. } => {
+                return Some(format!(
+                    "`ssh -o BatchMode=yes {host} true` has to work for the user who runs this (under sudo: root); \
+                     `--ssh-config FILE` names another configuration"
+                ));
+            }
+            Self::Unmeasured { .. } => {
+                "`vdpa bench --from END --to ADDRESS --ping` shows whether the ends reach each other; `--port` takes \
+                 another port"
+            }
+            Self::Record { .. } => "name a file that `vdpa bench --record FILE` wrote",
             Self::Simulation { .. } => {
                 "name another directory with `--simulate=DIR`, or remove the file to start anew"
             }
@@ -156,6 +168,16 @@ impl Error {
         };
         Some(text.to_owned())
     }
+}
+
+/// How to come by a program, by the names that Debian and RHEL give its package.
+fn installing(program: &str) -> String {
+    let (debian, rhel) = match program {
+        "ping" => ("iputils-ping", "iputils"),
+        "ssh" => ("openssh-client", "openssh-clients"),
+        other => (other, other),
+    };
+    format!("install it there: `apt-get install {debian}` or `dnf install {rhel}`")
 }
 
 /// What to do about objections, or how to go on in spite of them.

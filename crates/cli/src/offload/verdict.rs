@@ -1,9 +1,9 @@
 //! Two looks while packets flow: is each direction offloaded?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use vdpa_tc::{SlowPath, Split};
+use serde::{Deserialize, Serialize};
+use vdpa_tc::{Counters, SlowPath, Split};
 
 use super::{Forwarder, Joined, Reason, Survey, why};
 
@@ -16,9 +16,34 @@ pub struct Window<'a> {
     pub begin: &'a Survey,
     /// When it was over.
     pub end: &'a Survey,
-    /// Packets sent from `begin` to `end` in each direction, where we sent them: a flow with fewer than half as many is
-    /// somebody else's.
-    pub sent: Option<u64>,
+    /// A flow that forwarded less from `begin` to `end` is somebody else's.
+    pub least: Least,
+}
+
+/// What a flow has to have forwarded to count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Least {
+    /// Packets.
+    Packets(u64),
+    /// Bytes.
+    Bytes(u64),
+}
+
+impl Least {
+    /// A packet, whoever's.
+    pub const ANY: Self = Self::Packets(1);
+
+    /// For packets that we sent one by one, and whose number is known.
+    pub fn of_sent(packets: u64) -> Self {
+        Self::Packets((packets / 2).max(1))
+    }
+
+    fn reached_by(self, counted: Counters) -> bool {
+        match self {
+            Self::Packets(packets) => counted.packets >= packets,
+            Self::Bytes(bytes) => counted.bytes >= bytes,
+        }
+    }
 }
 
 /// Packets from one port to another, and who forwarded them.
@@ -84,7 +109,6 @@ impl Direction {
 pub fn judge(window: &Window<'_>) -> Vec<Direction> {
     let before: BTreeMap<String, Split> =
         window.begin.joined().iter().map(|joined| (identity(joined), joined.counters())).collect();
-    let least = window.sent.map_or(1, |sent| (sent / 2).max(1));
     let mut directions: BTreeMap<Way<'_>, Vec<(Joined<'_>, Split)>> = BTreeMap::new();
     for joined in window.end.joined() {
         let on_bridge =
@@ -94,7 +118,7 @@ pub fn judge(window: &Window<'_>) -> Vec<Direction> {
         }
         let earlier = before.get(&identity(&joined)).copied().unwrap_or_default();
         let passed = joined.counters().since(earlier);
-        if passed.total().packets >= least {
+        if window.least.reached_by(passed.total()) {
             let key = (joined.in_port().unwrap_or_default(), joined.outputs());
             directions.entry(key).or_default().push((joined, passed));
         }
@@ -103,6 +127,55 @@ pub fn judge(window: &Window<'_>) -> Vec<Direction> {
         directions.into_iter().map(|((from, to), flows)| direction(window, from, &to, &flows)).collect();
     judged.sort_by_key(|direction| std::cmp::Reverse(direction.packets()));
     judged
+}
+
+/// What it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every direction is offloaded.
+    Offloaded,
+    /// One is not.
+    NotOffloaded,
+    /// Packets came in by one port, where there had to be two.
+    OneSided,
+    /// No packets were seen.
+    NoPackets,
+}
+
+/// What is known of the packets that directions are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Others sent them.
+    ByOthers,
+    /// They need no answer.
+    OneWay,
+    /// Whether they were answered.
+    Answered(bool),
+}
+
+impl Verdict {
+    /// Of directions that packets were seen in.
+    pub fn of(directions: &[Direction], sent: Sent) -> Self {
+        let ports: BTreeSet<&str> = directions.iter().map(|direction| direction.from.as_str()).collect();
+        match (directions.is_empty(), directions.iter().all(|direction| direction.offloaded), sent) {
+            (true, _, _) => Self::NoPackets,
+            (false, false, _) => Self::NotOffloaded,
+            // What is answered has two directions, at two ports.
+            (false, true, Sent::Answered(answered)) if !answered || ports.len() < 2 => Self::OneSided,
+            (false, true, _) => Self::Offloaded,
+        }
+    }
+
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Offloaded => "offloaded",
+            Self::NotOffloaded => "not-offloaded",
+            Self::OneSided => "one-sided",
+            Self::NoPackets => "no-packets",
+        }
+    }
 }
 
 /// The port that packets come in by, and those that they leave by.

@@ -17,6 +17,7 @@ mod canvas;
 use std::ops::Range;
 
 use self::canvas::{Canvas, width};
+pub(crate) use self::canvas::{advance, escaped};
 use super::label::{Label, Tone};
 use super::{Card, Topology, VfPart};
 

@@ -1,10 +1,13 @@
 //! Where packets are sent from.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -89,6 +92,25 @@ impl End {
         spawned.map_err(|error| Error::Traffic { why: error.to_string() })?;
         let opened = told.await.unwrap_or_else(|_| Err("the thread that was to send has ended".to_owned()));
         opened.map_err(|why| Error::Traffic { why })
+    }
+
+    /// Starts a program that lives at this end, and dies with the value returned; within, why it could not be started.
+    ///
+    /// # Errors
+    /// [`Error::Traffic`] where the end cannot be entered.
+    pub(crate) async fn spawn(&self, mut command: Command) -> Result<io::Result<Child>, Error> {
+        let (give, given) = oneshot::channel();
+        let runtime = Handle::current();
+        command.kill_on_drop(true);
+        // A child has the network namespace of the thread that makes it.
+        let open = move || {
+            let _inside = runtime.enter();
+            Ok(command.spawn())
+        };
+        self.run(open, move |child| drop(give.send(child))).await?;
+        given
+            .await
+            .map_err(|_| Error::Traffic { why: "the thread that was to start it has ended".to_owned() })
     }
 }
 

@@ -14,12 +14,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vdpa_ovs::{BridgeName, Unixctl};
+use vdpa_ovs::{BridgeName, Observation, Unixctl};
 use vdpa_vm::{DomainName, Profile, View};
 
-use super::evidence::{
-    Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf, time_of_day,
-};
+use super::evidence::{Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf};
 use super::recording::{Recorder, Recording};
 use crate::config::{Datapath, HostFile};
 use crate::error::Error;
@@ -50,7 +48,7 @@ pub async fn collect(host: &Host, file: Option<&HostFile>) -> Evidence {
     let files = files(host, cards.as_deref().unwrap_or_default()).await;
     let labels = labels::of(host, &dpdk.serves).await;
     Evidence {
-        taken: taken(host),
+        taken: Taken::of(host),
         files: Arc::new(files),
         answers: Answers {
             privileged: host.simulation.is_some() || rustix::process::geteuid().is_root(),
@@ -64,16 +62,6 @@ pub async fn collect(host: &Host, file: Option<&HostFile>) -> Evidence {
             mgmtdevs,
             labels,
         },
-    }
-}
-
-fn taken(host: &Host) -> Taken {
-    let name = host.files.read("/proc/sys/kernel/hostname".as_ref()).unwrap_or_default();
-    Taken {
-        host: String::from_utf8_lossy(&name).trim().to_owned(),
-        at: time_of_day(),
-        by: concat!("vdpa ", env!("CARGO_PKG_VERSION")).to_owned(),
-        simulated: host.simulation.is_some(),
     }
 }
 
@@ -119,10 +107,7 @@ async fn session(host: &Host) -> Seen<Option<std::net::IpAddr>> {
 
 async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
     let observed = host.vswitch.observe(bridge).await?;
-    let mut version = observed.versions.ovs.clone();
-    if version.is_none() && host.simulation.is_none() {
-        version = version_of_daemon().await;
-    }
+    let version = version_of_switch(host, &observed).await;
     let broken = observed.ports().iter().filter(|port| !port.works());
     Ok(Switch {
         version,
@@ -139,6 +124,15 @@ async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
             .collect(),
         hw_offload: observed.hw_offload,
     })
+}
+
+/// The version of Open vSwitch.
+pub(crate) async fn version_of_switch(host: &Host, observed: &Observation) -> Option<String> {
+    match &observed.versions.ovs {
+        Some(version) => Some(version.clone()),
+        None if host.simulation.is_none() => version_of_daemon().await,
+        None => None,
+    }
 }
 
 /// Where no start script has written it into the database, the daemon says it:

@@ -53,7 +53,8 @@ pub(super) fn title_width(title: &str) -> u32 {
     advance(title.chars().count(), TITLE + 3)
 }
 
-fn advance(characters: usize, size: u32) -> u32 {
+/// How wide so many characters are at a size.
+pub(crate) fn advance(characters: usize, size: u32) -> u32 {
     (u32::try_from(characters).unwrap_or(u32::MAX / ADVANCE / size) * size * ADVANCE).div_ceil(1000)
 }
 
@@ -150,7 +151,7 @@ fn cut(text: &str) -> String {
 }
 
 /// As XML 1.0 has it in section 2.4; what is no character of it becomes a replacement character.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,0 +1,356 @@
+//! `vdpa bench`: how fast it is between two ends, and whether the card carried it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use vdpa_ovs::BridgeName;
+
+use super::{Result, Session};
+use crate::bench::{
+    Asked, Bench, Case, Comparison, Direction, End, FORMAT, Facts, Path, Rate, Record, Run, Server, Ssh,
+    Through, compare, keep, plot,
+};
+use crate::doctor::evidence::Taken;
+use crate::error::Error;
+use crate::host::Host;
+use crate::privilege::SYS_ADMIN;
+use crate::report::{Outcome, count};
+
+const HELP: &str = "\
+Runs iperf3 (or ping, with --ping) between two ends, and looks at Open vSwitch's flows and the card's counters over the
+same seconds, as `vdpa verify` does: each result says whether the packets went through hardware. The first 2 s of each
+measurement do not count: until then flows are installed. Nothing of the host is changed, and the server is stopped again.
+
+An END is a network namespace (`ip netns`), `pid:N` for that of a process, `here`, or `ssh:HOST` for a VM or another
+machine: HOST is what ssh(1) takes, and has to let root in by key. iperf3 has to be installed at both ends.
+Without --sink an iperf3 server has to be listening at the address already.
+
+Exit codes: 0 measured; 1 not measured, or worse than the earlier record by more than the threshold, or
+with --require-hardware not proven to be through hardware; 2 usage.
+With --json: `record`, which is what --record keeps, and `comparison` {figures [{name, unit, then, now, ratio, worse}],
+alone, differences}.
+
+Examples:
+  sudo vdpa bench --from vm0 --to 10.0.0.2 --sink vm1
+  sudo vdpa bench --from vm0 --to 10.0.0.2 --sink ssh:root@10.0.0.2 --streams 1,4,16 --record today.json
+  sudo vdpa bench --from vm0 --to 10.0.0.2 --sink vm1 --compare before.json --threshold 5 --plot change.svg
+  sudo vdpa bench --from vm0 --to 10.0.0.2 --ping --require-hardware
+  vdpa bench --read today.json --compare before.json --plot change.svg";
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub struct Options {
+    /// Run the client at this end.
+    #[arg(long, value_name = "END", requires = "to", required_unless_present = "read")]
+    pub from: Option<End>,
+    /// Measure to this address.
+    #[arg(long, value_name = "ADDRESS", requires = "from")]
+    pub to: Option<IpAddr>,
+    /// Run an iperf3 server at this end, where the address is.
+    #[arg(long, value_name = "END", requires = "to")]
+    pub sink: Option<End>,
+    /// How many streams side by side; a measurement each.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8",
+          value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub streams: Vec<u16>,
+    /// Which way data goes; a measurement each.
+    #[arg(long, value_name = "WAY,…", value_delimiter = ',', value_enum, default_value = "forward,reverse")]
+    pub direction: Vec<Direction>,
+    /// UDP, each stream of so many bits a second (`500M`, `10G`), and not TCP.
+    #[arg(long, value_name = "RATE")]
+    pub udp: Option<Rate>,
+    /// Round trips of ping, and not throughput.
+    #[arg(long, conflicts_with_all = ["streams", "direction", "udp", "sink", "port"])]
+    pub ping: bool,
+    /// How many seconds are measured each time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(3..=3600))]
+    pub seconds: u16,
+    /// The port that iperf3's server listens on.
+    #[arg(long, value_name = "PORT", default_value_t = 5201, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Another configuration for ssh than that of the user (`ssh -F`): under sudo that is root.
+    #[arg(long, value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+    /// The bridge [default: that of the last `setup`, of the host file, or ovs-sriov].
+    #[arg(long, value_name = "NAME")]
+    pub bridge: Option<BridgeName>,
+    /// Exit with 1 unless every packet that was measured went through hardware.
+    #[arg(long)]
+    pub require_hardware: bool,
+    /// Keep the results, with what the host is made of, in this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "read")]
+    pub record: Option<PathBuf>,
+    /// Draw a picture of them, beside the earlier ones where there are some (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Hold them against an earlier record.
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+    /// How much worse than the earlier record a result may be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, requires = "compare",
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub threshold: u8,
+    /// Measure nothing: take the results from this record.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "sink"])]
+    pub read: Option<PathBuf>,
+}
+
+/// Measures, keeps, draws and compares.
+pub(super) async fn run(session: &Session, options: &Options) -> Result {
+    // What cannot be compared is found out before a minute has gone by.
+    let earlier = options.compare.as_deref().map(Record::read).transpose()?;
+    let (record, interrupted) = match (&options.read, &options.from, options.to) {
+        (None, Some(from), Some(to)) => measured(session, options, from, to).await?,
+        (read, _, _) => {
+            let record = Record::read(read.as_deref().unwrap_or("-".as_ref()))?;
+            session.output.line(&record.taken);
+            record.runs.iter().for_each(|run| show(session, run));
+            (record, false)
+        }
+    };
+    if let Some(path) = options.record.as_ref().filter(|_| !record.runs.is_empty()) {
+        record.write(path)?;
+        session.output.line(format_args!("kept in {}", path.display()));
+    }
+    if let Some(path) = options.plot.as_ref().filter(|_| !record.runs.is_empty()) {
+        keep(path, &plot(&record, earlier.as_ref()))?;
+        session.output.line(format_args!("drawn in {}", path.display()));
+    }
+    let comparison = earlier.map(|earlier| compare(&earlier, &record, f64::from(options.threshold)));
+    if let Some(comparison) = &comparison {
+        show_comparison(session, comparison);
+    }
+    let through = sum(&record.runs);
+    tell(session, &record.runs, through);
+
+    let unproven = options.require_hardware && through != Through::Hardware;
+    let (worse, incomparable) = match &comparison {
+        Some(comparison) => (comparison.worse() > 0, comparison.figures.is_empty()),
+        None => (false, false),
+    };
+    let (outcome, failed) = match () {
+        () if interrupted => ("interrupted", true),
+        () if worse => ("worse", true),
+        () if incomparable => ("incomparable", true),
+        () if unproven => ("not-offloaded", true),
+        () => ("measured", false),
+    };
+    let outcome =
+        Outcome::done("bench", outcome, &[]).with("record", &record).with("comparison", &comparison);
+    Ok(Outcome { exit_code: u8::from(failed), ..outcome })
+}
+
+/// Measures one case after the other; whether it was interrupted.
+async fn measured(
+    session: &Session,
+    options: &Options,
+    from: &End,
+    to: IpAddr,
+) -> Result<(Record, bool), Error> {
+    if session.is_simulated() {
+        return Err(Error::NotSimulated("throughput"));
+    }
+    if [Some(from), options.sink.as_ref()].into_iter().flatten().any(End::is_entered) {
+        session.require("bench", &[SYS_ADMIN])?;
+    }
+    let (access, bridge) = session.known()?;
+    let host = session.host(&access)?;
+    let bench = Bench {
+        from: from.clone(),
+        to,
+        port: options.port,
+        seconds: options.seconds,
+        ssh: Ssh { config: options.ssh_config.clone() },
+        bridge: options.bridge.clone().unwrap_or(bridge),
+    };
+    session.listen_for_signals();
+    let cases = options.cases();
+    let time = u64::from(options.seconds) * u64::try_from(cases.len()).unwrap_or(0);
+    session.output.line(format_args!("from {from} to {to}: {}, {time} s", count(cases.len(), "measurement")));
+    let mut record = Record {
+        format: FORMAT,
+        taken: Taken::of(&host),
+        facts: Facts::of(&host, &bench.bridge).await,
+        asked: Asked {
+            from: from.to_string(),
+            to,
+            sink: options.sink.as_ref().map(ToString::to_string),
+            seconds: options.seconds,
+        },
+        runs: Vec::new(),
+    };
+    // Whatever is running when this is left ends with its value.
+    let interrupted = tokio::select! {
+        all = each(session, &host, &bench, options.sink.as_ref(), &cases, &mut record.runs) => all.map(|()| false),
+        () = session.stop.requested() => Ok(true),
+    };
+    session.output.working(None);
+    if interrupted? && record.runs.is_empty() {
+        return Err(Error::Interrupted);
+    }
+    Ok((record, session.stop.is_requested()))
+}
+
+async fn each(
+    session: &Session,
+    host: &Host,
+    bench: &Bench,
+    sink: Option<&End>,
+    cases: &[Case],
+    runs: &mut Vec<Run>,
+) -> Result<(), Error> {
+    let server = match sink {
+        Some(end) => {
+            session.output.working(Some(&format!("an iperf3 server at {end}")));
+            Some(Server::start(end, bench).await?)
+        }
+        None => None,
+    };
+    for case in cases {
+        session.output.working(Some(&case.to_string()));
+        let run = bench.measure(host, case).await?;
+        show(session, &run);
+        runs.push(run);
+    }
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    Ok(())
+}
+
+impl Options {
+    /// Every measurement that is asked for, each once.
+    fn cases(&self) -> Vec<Case> {
+        if self.ping {
+            return vec![Case::RoundTrips];
+        }
+        let mut cases = Vec::new();
+        for &direction in &self.direction {
+            for &streams in &self.streams {
+                let case = match self.udp {
+                    Some(rate) => Case::Udp { direction, streams, rate },
+                    None => Case::Tcp { direction, streams },
+                };
+                if !cases.contains(&case) {
+                    cases.push(case);
+                }
+            }
+        }
+        cases
+    }
+}
+
+/// The worst of all: who forwarded what was measured.
+fn sum(runs: &[Run]) -> Through {
+    let any = |through| runs.iter().any(|run| run.path.through == through);
+    match () {
+        () if any(Through::Software) => Through::Software,
+        () if any(Through::NotProven) || runs.is_empty() => Through::NotProven,
+        () => Through::Hardware,
+    }
+}
+
+/// A result for people.
+fn show(session: &Session, run: &Run) {
+    let mark = session.output.mark(run.path.through == Through::Hardware);
+    for figure in run.figures() {
+        let value = figure.unit.show(figure.value);
+        session.output.line(format_args!(
+            "  {mark} {:<34} {value:>12}{}  {}",
+            figure.name,
+            besides(run),
+            run.path.through.text()
+        ));
+    }
+    show_path(session, &run.path);
+}
+
+/// What is told beside the figures: what was lost or sent again.
+fn besides(run: &Run) -> String {
+    use crate::bench::Result as Found;
+    let mut text = String::new();
+    match &run.result {
+        Found::RoundTrips(trips) => {
+            let _ = write!(text, "  {} of {} answered", trips.received, trips.sent);
+        }
+        Found::Throughput(measured) => {
+            let ways = || [&measured.forward, &measured.reverse].into_iter().flatten();
+            let again: Vec<u64> = ways().filter_map(|way| way.retransmits).collect();
+            if !again.is_empty() {
+                let _ = write!(text, "  {} sent again", count(again.iter().sum::<u64>(), "segment"));
+            }
+            for datagrams in ways().filter_map(|way| way.datagrams) {
+                let _ = write!(text, "  {} of {} datagrams lost", datagrams.lost, datagrams.sent);
+            }
+        }
+    }
+    text
+}
+
+/// Which way it went, where that was not the card's.
+fn show_path(session: &Session, path: &Path) {
+    if let Some(why) = &path.why {
+        session.output.line(format_args!("      {why}"));
+    }
+    for leg in path.legs.iter().filter(|leg| !leg.offloaded) {
+        let (hardware, software) = (bytes(leg.hardware_bytes), bytes(leg.software_bytes));
+        let to = leg.to.join(", ");
+        session
+            .output
+            .line(format_args!("      {} → {to}: {hardware} in hardware, {software} in software", leg.from));
+        if let Some(why) = &leg.why {
+            session.output.line(format_args!("      why: {why}"));
+        }
+        if let Some(remedy) = &leg.remedy {
+            session.output.line(format_args!("      to do: {remedy}"));
+        }
+    }
+}
+
+/// Bytes in decimal megabytes, as rates are decimal.
+fn bytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
+
+/// Then and now.
+fn show_comparison(session: &Session, comparison: &Comparison) {
+    session.output.line(format_args!("against {}:", comparison.earlier));
+    for figure in &comparison.figures {
+        let mark = session.output.mark(!figure.worse);
+        let ratio = figure.ratio.map_or_else(|| "from nothing".to_owned(), |ratio| format!("× {ratio:.3}"));
+        let (then, now) = (figure.unit.show(figure.then), figure.unit.show(figure.now));
+        session.output.line(format_args!("  {mark} {:<34} {then:>12} → {now:>12}  {ratio}", figure.name));
+    }
+    for line in &comparison.alone {
+        session.output.line(format_args!("  {line}"));
+    }
+    for difference in &comparison.differences {
+        session.output.line(format_args!("  not as it was: {difference}"));
+    }
+    let worse = comparison.worse();
+    let threshold = comparison.threshold_percent;
+    session.output.line(match (comparison.figures.is_empty(), worse) {
+        (true, _) => "nothing that both have measured".to_owned(),
+        (false, 0) => format!("nothing is worse by more than {threshold} %"),
+        (false, worse) => format!("{} worse by more than {threshold} %", count(worse, "figure")),
+    });
+}
+
+/// Whether it went through hardware, plainly.
+fn tell(session: &Session, runs: &[Run], through: Through) {
+    let of = |wanted| runs.iter().filter(|run| run.path.through == wanted).count();
+    let all = count(runs.len(), "measurement");
+    match through {
+        Through::Hardware => session.output.line(format_args!("through hardware: {all}")),
+        Through::Software => session
+            .output
+            .caution(format_args!("traffic did not go through hardware: {} of {all}", of(Through::Software))),
+        Through::NotProven => session.output.caution(format_args!(
+            "not proven that traffic went through hardware: {} of {all}",
+            of(Through::NotProven)
+        )),
+    }
+}
