@@ -51,7 +51,6 @@ impl Facts {
         };
         let (kernel, cpuinfo) =
             (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo").unwrap_or_default());
-        let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
         let switch = host.vswitch.observe(bridge).await.ok();
         let ovs = match &switch {
@@ -60,7 +59,7 @@ impl Facts {
         };
         Self {
             kernel,
-            cpu: model.map(|(_, name)| name.trim().to_owned()),
+            cpu: model(&cpuinfo).map(str::to_owned),
             cpus: u32::try_from(cpus).ok().filter(|cpus| *cpus > 0),
             ovs,
             hw_offload: switch.and_then(|observed| observed.hw_offload),
@@ -96,6 +95,11 @@ impl Facts {
     }
 }
 
+/// The name that the CPUs have on x86; others have none in that file.
+fn model(cpuinfo: &str) -> Option<&str> {
+    cpuinfo.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()))
+}
+
 async fn cards(host: &Host) -> Vec<Card> {
     let mut cards = Vec::new();
     for function in host.pci.functions().await.unwrap_or_default() {
@@ -125,13 +129,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let host = SimulatedHost::host_105(directory.path()).host();
         let facts = Facts::of(&host, &default_bridge()).await;
-        assert!(facts.kernel.is_some() && facts.cpu.is_some() && facts.cpus > Some(0), "{facts:#?}");
+        assert!(facts.kernel.is_some() && facts.cpus > Some(0), "{facts:#?}");
         assert!(
             facts.cards.iter().any(|card| card.id == "15b3:101d" && card.firmware.is_some()),
             "{facts:#?}"
         );
         let kept = serde_json::to_string(&facts).unwrap();
         assert_eq!(serde_json::from_str::<Facts>(&kept).unwrap(), facts);
+    }
+
+    #[test]
+    fn cpus_have_a_name_on_x86() {
+        let x86 = "processor\t: 0\nmodel\t\t: 106\nmodel name\t: Intel(R) Xeon(R) Gold 6330 CPU @ 2.00GHz\n";
+        assert_eq!(model(x86), Some("Intel(R) Xeon(R) Gold 6330 CPU @ 2.00GHz"));
+        assert_eq!(model("processor\t: 0\nBogoMIPS\t: 50.00\n"), None);
     }
 
     #[test]

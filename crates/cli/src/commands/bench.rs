@@ -107,7 +107,9 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result {
         (read, _, _) => {
             let record = Record::read(read.as_deref().unwrap_or("-".as_ref()))?;
             session.output.line(&record.taken);
-            record.runs.iter().for_each(|run| show(session, run));
+            for (nth, run) in record.runs.iter().enumerate() {
+                show(session, run, nth.checked_sub(1).map(|last| &record.runs[last]));
+            }
             (record, false)
         }
     };
@@ -212,7 +214,7 @@ async fn each(
     for case in cases {
         session.output.working(Some(&case.to_string()));
         let run = bench.measure(host, case).await?;
-        show(session, &run);
+        show(session, &run, runs.last());
         runs.push(run);
     }
     if let Some(server) = server {
@@ -253,8 +255,8 @@ fn sum(runs: &[Run]) -> Through {
     }
 }
 
-/// A result for people.
-fn show(session: &Session, run: &Run) {
+/// A result for people, after another.
+fn show(session: &Session, run: &Run, last: Option<&Run>) {
     let mark = session.output.mark(run.path.through == Through::Hardware);
     for figure in run.figures() {
         let value = figure.unit.show(figure.value);
@@ -265,7 +267,7 @@ fn show(session: &Session, run: &Run) {
             run.path.through.text()
         ));
     }
-    show_path(session, &run.path);
+    show_path(session, &run.path, last.map(|last| &last.path));
 }
 
 /// What is told beside the figures: what was lost or sent again.
@@ -291,8 +293,9 @@ fn besides(run: &Run) -> String {
 }
 
 /// Which way it went, where that was not the card's.
-fn show_path(session: &Session, path: &Path) {
-    if let Some(why) = &path.why {
+fn show_path(session: &Session, path: &Path, last: Option<&Path>) {
+    // What holds for all of them is said once.
+    if let Some(why) = path.why.as_ref().filter(|why| last.and_then(|last| last.why.as_ref()) != Some(why)) {
         session.output.line(format_args!("      {why}"));
     }
     for leg in path.legs.iter().filter(|leg| !leg.offloaded) {

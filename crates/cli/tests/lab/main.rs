@@ -17,6 +17,7 @@ mod prepare;
 mod reasons;
 mod soak;
 mod state;
+mod throughput;
 mod topology;
 mod traffic;
 mod verify;
