@@ -280,6 +280,22 @@ mod tests {
     }
 
     #[test]
+    fn no_program_and_no_connection_are_told_apart_from_its_own_failures() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let checked = |end: &str, code: i32| {
+            let (out, err) = ("busy".to_owned(), "Permission denied\n".to_owned());
+            let said = Said { out, err, status: ExitStatus::from_raw(code << 8) };
+            said.checked(&end.parse().unwrap(), "iperf3").map(|said| said.complaint())
+        };
+        let error = |end, code| checked(end, code).unwrap_err().to_string();
+        assert_eq!(error("ssh:b", NO_PROGRAM), "there is no iperf3 at b");
+        assert_eq!(error("ssh:b", NO_CONNECTION), "ssh does not reach b: Permission denied");
+        for (end, code) in [("ssh:b", 1), ("vm0", NO_PROGRAM), ("here", NO_CONNECTION)] {
+            assert_eq!(checked(end, code).unwrap(), "busy\nPermission denied", "{end}");
+        }
+    }
+
+    #[test]
     fn a_word_that_a_shell_would_read_is_none_of_ours() {
         for word in
             ["", "a b", "$x", "`x`", "a;b", "a|b", "'", "\"", "*", "~", "a&b", "(", "<", "\n", "#", "!"]
