@@ -38,6 +38,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa", "ip", "iproute2"),
     need("vdpa", "ssh", "openssh-client"),
     need("vdpa", "dropbear", "dropbear-bin"),
+    need("vdpa", "kill", "procps"),
     need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-hw", "ip", "iproute2"),

@@ -265,7 +265,7 @@ impl Report for Output {
 
 /// What others said, for a terminal: what would move its cursor or change its title is shown as a sign that something was
 /// there.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let harms = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
     text.replace(harms, "\u{fffd}")
 }

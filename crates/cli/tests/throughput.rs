@@ -204,7 +204,7 @@ fn what_cannot_be_measured_is_said_with_what_to_do() {
     missing.exits(1).is_an_error("there is no iperf3 at network namespace b", "apt-get install iperf3");
 }
 
-/// However it ends, the server does.
+/// As Ctrl-C does: a signal for the whole process group. However it ends, the server does.
 #[test]
 fn who_stops_it_keeps_what_was_measured_and_no_server() {
     let place = Place::new();
@@ -212,13 +212,14 @@ fn who_stops_it_keeps_what_was_measured_and_no_server() {
         let script = format!(
             r#"
 trap - INT
-$program bench --from a --to 10.77.0.2 --sink b --streams 1,2 --seconds 3 --direction forward --record kept.json &
+setsid $program bench --from a --to 10.77.0.2 --sink b --streams 1,2 --seconds 3 --direction forward --record kept.json &
 bench=$!
 for try in $(seq 600); do
     [ $(running iperf3) = 2 ] && asked | grep -q "[-]-parallel $(({runs_kept} + 1)) " && break
     sleep 0.1
 done
-kill -{signal} $bench
+# The shell's own knows no groups.
+env kill -{signal} -- -$bench
 code=0; wait $bench || code=$?
 for try in $(seq 100); do [ $(running iperf3) = 0 ] && exit $code; sleep 0.1; done
 echo an iperf3 was left behind; exit 99

@@ -133,6 +133,8 @@ impl End {
         let mut command = Command::new(local);
         command.args(words).env("LC_ALL", "C").stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Ctrl-C is for us, who stop it: else it would fail before we know why.
+        command.process_group(0);
         tracing::debug!(?command, "starting a program in {at}");
         let here = Self::Local(at.clone());
         match at.spawn(command).await? {

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
+use crate::report::count;
 
 /// Its name.
 pub(super) const PROGRAM: &str = "iperf3";
@@ -99,6 +100,15 @@ pub fn read(text: &str) -> Result<Measured, Refusal> {
 }
 
 impl Throughput {
+    /// What did not arrive at once, for people.
+    pub fn lost_or_sent_again(&self) -> String {
+        match (&self.datagrams, self.retransmits) {
+            (Some(Datagrams { sent, lost, .. }), _) => format!("{lost} of {sent} datagrams lost"),
+            (None, Some(again)) => format!("{} sent again", count(again, "segment")),
+            (None, None) => String::new(),
+        }
+    }
+
     /// `by_client`: whether the streams to be taken are those that the client sent.
     fn of(sent: Option<&Sum>, received: &Sum, streams: &[Pair], by_client: bool) -> Self {
         let ours = streams.iter().filter(|pair| pair.sender().by_client == by_client);

@@ -140,7 +140,7 @@ impl Carried {
                 let least = ways.iter().min().map_or(0, |bytes| bytes / streams / FOREIGN);
                 Least::Bytes(least.max(1))
             }
-            Self::Requests(sent) => Least::of_sent(*sent),
+            Self::Requests(sent) => Least::Packets((sent / ENOUGH).max(1)),
         }
     }
 

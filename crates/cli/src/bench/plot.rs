@@ -28,6 +28,8 @@ const EARLIER: u32 = 8;
 /// From one row to the next, and from one panel to the next.
 const ROW: u32 = 38;
 const PANEL: u32 = 70;
+/// From one line of the legend to the next.
+const LINE: u32 = 20;
 /// The sizes of the head, of text, and of what is said besides.
 const HEAD: u32 = 16;
 const TEXT: u32 = 12;
@@ -76,7 +78,7 @@ pub fn plot(now: &Record, then: Option<&Record>) -> String {
     let width = (left + BARS + value).max(MARGIN + text) + MARGIN;
 
     let mut out = String::new();
-    let mut top = MARGIN + 52;
+    let mut top = MARGIN + 62;
     for (unit, heading) in [
         (Unit::BitsPerSecond, "Throughput: more is better"),
         (Unit::Microseconds, "Round trips: less is better"),
@@ -92,8 +94,8 @@ pub fn plot(now: &Record, then: Option<&Record>) -> String {
         let _ = writeln!(out, "<text x=\"{MARGIN}\" y=\"{top}\">nothing was measured</text>");
         top += PANEL;
     }
-    let legend = legend(&mut out, MARGIN, top - 12, &rows, then);
-    let (width, height) = (width.max(legend + MARGIN), top + MARGIN);
+    let (right, bottom) = legend(&mut out, MARGIN, top - 12, &rows, then);
+    let (width, height) = (width.max(right + MARGIN), bottom + MARGIN);
     let (title, about) = (escaped(&title), escaped(&about));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
@@ -209,26 +211,31 @@ fn class(through: Through) -> &'static str {
     }
 }
 
-/// What the colours mean, those that there are; gives where it ends.
-fn legend(out: &mut String, x: u32, y: u32, rows: &[Row], then: Option<&Record>) -> u32 {
+/// What the colours mean, those that there are, and whose the other bars are; gives where it ends.
+fn legend(out: &mut String, x: u32, y: u32, rows: &[Row], then: Option<&Record>) -> (u32, u32) {
     let all = [Through::Hardware, Through::Software, Through::NotProven];
     let used = all.into_iter().filter(|through| rows.iter().any(|row| row.through == *through));
-    let mut entries: Vec<(&str, String)> =
-        used.map(|through| (class(through), through.text().to_owned())).collect();
-    entries.extend(then.map(|then| ("earlier", format!("earlier: {}", then.taken.host))));
-    let mut left = x;
-    for (class, text) in entries {
-        let text_left = left + 20;
+    let mut entry = |class: &str, x: u32, y: u32, text: &str| {
+        let text_left = x + 20;
         let _ = writeln!(
             out,
-            "<rect class=\"{class}\" x=\"{left}\" y=\"{}\" width=\"14\" height=\"10\"/>\
+            "<rect class=\"{class}\" x=\"{x}\" y=\"{}\" width=\"14\" height=\"10\"/>\
              <text class=\"small\" x=\"{text_left}\" y=\"{y}\">{}</text>",
             y - 9,
-            escaped(&text)
+            escaped(text)
         );
-        left = text_left + advance(text.chars().count(), SMALL) + 20;
+        text_left + advance(text.chars().count(), SMALL)
+    };
+    let mut left = x;
+    for through in used {
+        left = entry(class(through), left, y, through.text()) + GAP + 8;
     }
-    left
+    match then {
+        Some(then) => {
+            (left.max(entry("earlier", x, y + LINE, &format!("earlier: {}", about(then)))), y + LINE)
+        }
+        None => (left, y),
+    }
 }
 
 #[cfg(test)]

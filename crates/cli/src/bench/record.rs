@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::facts::Facts;
-use super::iperf::Measured;
+use super::iperf::{Measured, Throughput};
 use super::path::Path;
 use super::ping::RoundTrips;
 use crate::doctor::evidence::Taken;
@@ -88,6 +88,8 @@ pub struct Figure {
     pub value: f64,
     /// What it counts.
     pub unit: Unit,
+    /// What is told beside it, for people: what was lost or sent again.
+    pub beside: String,
 }
 
 /// What a figure counts.
@@ -168,12 +170,14 @@ impl Run {
             Result::Throughput(measured) => {
                 let ways = [("forward", &measured.forward), ("reverse", &measured.reverse)];
                 let both = ways.iter().all(|(_, way)| way.is_some());
-                let figure = |(word, way): (&str, &Option<super::Throughput>)| {
+                let figure = |(word, way): (&str, &Option<Throughput>)| {
+                    let way = way.as_ref()?;
                     let name = if both { format!("{}: {word}", self.case) } else { self.case.to_string() };
-                    way.as_ref().map(|way| Figure {
+                    Some(Figure {
                         name,
                         value: way.bits_per_second,
                         unit: Unit::BitsPerSecond,
+                        beside: way.lost_or_sent_again(),
                     })
                 };
                 ways.into_iter().filter_map(figure).collect()
@@ -183,6 +187,7 @@ impl Run {
                     name: format!("{}: {word}", self.case),
                     value,
                     unit: Unit::Microseconds,
+                    beside: format!("{} of {} answered", trips.received, trips.sent),
                 })
                 .to_vec(),
         }

@@ -1,6 +1,5 @@
 //! `vdpa bench`: how fast it is between two ends, and whether the card carried it.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -9,14 +8,18 @@ use vdpa_ovs::BridgeName;
 
 use super::{Result, Session};
 use crate::bench::{
-    Asked, Bench, Case, Comparison, Direction, End, FORMAT, Facts, Path, Rate, Record, Run, Server, Ssh,
-    Through, compare, keep, plot,
+    Asked, Bench, Case, Direction, End, FORMAT, Facts, Rate, Record, Run, Server, Ssh, Through, compare,
+    keep, plot,
 };
 use crate::doctor::evidence::Taken;
 use crate::error::Error;
 use crate::host::Host;
 use crate::privilege::SYS_ADMIN;
-use crate::report::{Outcome, count};
+use crate::report::{Outcome, count, harmless};
+
+mod show;
+
+use show::{show, show_comparison, tell};
 
 const HELP: &str = "\
 Runs iperf3 (or ping, with --ping) between two ends, and looks at Open vSwitch's flows and the card's counters over the
@@ -106,7 +109,7 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result {
         (None, Some(from), Some(to)) => measured(session, options, from, to).await?,
         (read, _, _) => {
             let record = Record::read(read.as_deref().unwrap_or("-".as_ref()))?;
-            session.output.line(&record.taken);
+            session.output.line(harmless(&record.taken.to_string()));
             for (nth, run) in record.runs.iter().enumerate() {
                 show(session, run, nth.checked_sub(1).map(|last| &record.runs[last]));
             }
@@ -252,108 +255,5 @@ fn sum(runs: &[Run]) -> Through {
         () if any(Through::Software) => Through::Software,
         () if any(Through::NotProven) || runs.is_empty() => Through::NotProven,
         () => Through::Hardware,
-    }
-}
-
-/// A result for people, after another.
-fn show(session: &Session, run: &Run, last: Option<&Run>) {
-    let mark = session.output.mark(run.path.through == Through::Hardware);
-    for figure in run.figures() {
-        let value = figure.unit.show(figure.value);
-        session.output.line(format_args!(
-            "  {mark} {:<34} {value:>12}{}  {}",
-            figure.name,
-            besides(run),
-            run.path.through.text()
-        ));
-    }
-    show_path(session, &run.path, last.map(|last| &last.path));
-}
-
-/// What is told beside the figures: what was lost or sent again.
-fn besides(run: &Run) -> String {
-    use crate::bench::Result as Found;
-    let mut text = String::new();
-    match &run.result {
-        Found::RoundTrips(trips) => {
-            let _ = write!(text, "  {} of {} answered", trips.received, trips.sent);
-        }
-        Found::Throughput(measured) => {
-            let ways = || [&measured.forward, &measured.reverse].into_iter().flatten();
-            let again: Vec<u64> = ways().filter_map(|way| way.retransmits).collect();
-            if !again.is_empty() {
-                let _ = write!(text, "  {} sent again", count(again.iter().sum::<u64>(), "segment"));
-            }
-            for datagrams in ways().filter_map(|way| way.datagrams) {
-                let _ = write!(text, "  {} of {} datagrams lost", datagrams.lost, datagrams.sent);
-            }
-        }
-    }
-    text
-}
-
-/// Which way it went, where that was not the card's.
-fn show_path(session: &Session, path: &Path, last: Option<&Path>) {
-    // What holds for all of them is said once.
-    if let Some(why) = path.why.as_ref().filter(|why| last.and_then(|last| last.why.as_ref()) != Some(why)) {
-        session.output.line(format_args!("      {why}"));
-    }
-    for leg in path.legs.iter().filter(|leg| !leg.offloaded) {
-        let (hardware, software) = (bytes(leg.hardware_bytes), bytes(leg.software_bytes));
-        let to = leg.to.join(", ");
-        session
-            .output
-            .line(format_args!("      {} → {to}: {hardware} in hardware, {software} in software", leg.from));
-        if let Some(why) = &leg.why {
-            session.output.line(format_args!("      why: {why}"));
-        }
-        if let Some(remedy) = &leg.remedy {
-            session.output.line(format_args!("      to do: {remedy}"));
-        }
-    }
-}
-
-/// Bytes in decimal megabytes, as rates are decimal.
-fn bytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
-}
-
-/// Then and now.
-fn show_comparison(session: &Session, comparison: &Comparison) {
-    session.output.line(format_args!("against {}:", comparison.earlier));
-    for figure in &comparison.figures {
-        let mark = session.output.mark(!figure.worse);
-        let ratio = figure.ratio.map_or_else(|| "from nothing".to_owned(), |ratio| format!("× {ratio:.3}"));
-        let (then, now) = (figure.unit.show(figure.then), figure.unit.show(figure.now));
-        session.output.line(format_args!("  {mark} {:<34} {then:>12} → {now:>12}  {ratio}", figure.name));
-    }
-    for line in &comparison.alone {
-        session.output.line(format_args!("  {line}"));
-    }
-    for difference in &comparison.differences {
-        session.output.line(format_args!("  not as it was: {difference}"));
-    }
-    let worse = comparison.worse();
-    let threshold = comparison.threshold_percent;
-    session.output.line(match (comparison.figures.is_empty(), worse) {
-        (true, _) => "nothing that both have measured".to_owned(),
-        (false, 0) => format!("nothing is worse by more than {threshold} %"),
-        (false, worse) => format!("{} worse by more than {threshold} %", count(worse, "figure")),
-    });
-}
-
-/// Whether it went through hardware, plainly.
-fn tell(session: &Session, runs: &[Run], through: Through) {
-    let of = |wanted| runs.iter().filter(|run| run.path.through == wanted).count();
-    let all = count(runs.len(), "measurement");
-    match through {
-        Through::Hardware => session.output.line(format_args!("through hardware: {all}")),
-        Through::Software => session
-            .output
-            .caution(format_args!("traffic did not go through hardware: {} of {all}", of(Through::Software))),
-        Through::NotProven => session.output.caution(format_args!(
-            "not proven that traffic went through hardware: {} of {all}",
-            of(Through::NotProven)
-        )),
     }
 }
