@@ -41,7 +41,7 @@ fn bench_tells_what_went_through_hardware_from_what_did_not() {
     assert_eq!(through(&software), ["software"], "{software:#}");
     assert_eq!((&software["outcome"], &software["exit_code"]), (&"not-offloaded".into(), &1.into()));
     let legs = software["record"]["runs"][0]["path"]["legs"].to_string();
-    assert!(legs.contains("refuse"), "why not: {legs}");
+    assert!(legs.contains("did not take the rule"), "why not: {legs}");
     let differences = software["comparison"]["differences"].to_string();
     assert!(differences.contains("NOT through hardware"), "{differences}");
     let notes = software["notes"].to_string();
