@@ -104,6 +104,10 @@ fn what_a_command_needs_is_asked_before_it_begins() {
     for said in [place.as_nobody(&verify), place.without("sys_admin", &verify)] {
         said.exits(1).is_an_error("`vdpa verify` needs CAP_SYS_ADMIN", "sudo vdpa verify");
     }
+    let bench = ["bench", "--from", "vm0", "--to", "10.0.0.2"];
+    for said in [place.as_nobody(&bench), place.without("sys_admin", &bench)] {
+        said.exits(1).is_an_error("`vdpa bench` needs CAP_SYS_ADMIN", "sudo vdpa bench");
+    }
 }
 
 #[test]

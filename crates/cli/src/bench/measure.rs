@@ -7,7 +7,7 @@
 //!           │ installed         │ and what the bridge's ports forward   │
 //! ```
 //!
-//! The server listens for all of them, and ends with [`Server`], however that comes.
+//! Each has a server of its own, which ends with [`Server`], however that comes.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub struct Bench {
     pub bridge: BridgeName,
 }
 
-/// A server that listens until this is stopped, or gone.
+/// A server for one measurement, which listens until this is stopped, or gone.
 #[derive(Debug)]
 pub struct Server {
     running: Running,
@@ -62,6 +62,8 @@ impl Server {
     pub async fn start(end: &End, bench: &Bench) -> Result<Self, Error> {
         let arguments = [
             "--server".to_owned(),
+            // It ends after one client: if we are killed, so does what we have started.
+            "--one-off".to_owned(),
             "--forceflush".to_owned(),
             "--bind".to_owned(),
             bench.to.to_string(),

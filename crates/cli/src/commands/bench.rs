@@ -207,21 +207,18 @@ async fn each(
     cases: &[Case],
     runs: &mut Vec<Run>,
 ) -> Result<(), Error> {
-    let server = match sink {
-        Some(end) => {
-            session.output.working(Some(&format!("an iperf3 server at {end}")));
-            Some(Server::start(end, bench).await?)
-        }
-        None => None,
-    };
     for case in cases {
         session.output.working(Some(&case.to_string()));
+        let server = match sink {
+            Some(end) => Some(Server::start(end, bench).await?),
+            None => None,
+        };
         let run = bench.measure(host, case).await?;
+        if let Some(server) = server {
+            server.stop().await;
+        }
         show(session, &run, runs.last());
         runs.push(run);
-    }
-    if let Some(server) = server {
-        server.stop().await;
     }
     Ok(())
 }
