@@ -17,6 +17,7 @@
 //! | `policy.rs` | the SELinux module |
 //! | `plan.rs`, `apply.rs`, `record.rs`, `restore.rs` | planning, doing, what is needed to go back, going back |
 //! | `tree.rs`, `programs.rs` | the only ones that touch the host |
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod apply;
 mod error;

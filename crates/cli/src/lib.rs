@@ -4,6 +4,7 @@
 //! them hold ([`observe`]), makes the others true ([`enforce`]) in stages ([`plan`], [`engine`]), and
 //! writes down first what was there before ([`receipt`]). Only this crate knows two layers at once, and
 //! only [`report`] prints.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod args;
 mod arrival;

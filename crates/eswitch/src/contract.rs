@@ -2,7 +2,13 @@
 //!
 //! Each function is one statement; it panics with what it found instead. They change the switch that
 //! the [`Subject`] names, and leave it in legacy mode. [`all`] runs every one of them.
-#![allow(clippy::missing_panics_doc, reason = "to panic is what each of them is for")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "to panic is what each of them is for"
+)]
 
 use std::time::Duration;
 

@@ -38,6 +38,7 @@
 //! ```
 //!
 //! A representor is known by its VF, never by its name: udev renames it after it has appeared.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod devlink;
 mod error;

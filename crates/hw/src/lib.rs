@@ -34,6 +34,7 @@
 //! What is absent: no function here knows of switch modes, OVS or vDPA; none runs a program; none retries what
 //! the kernel has refused. Waiting is on the kernel's and udev's own announcements, with a limit that the
 //! caller gives, and a [`Timeout`](Error::Timeout) says what was there when it was over.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod bond;
 #[cfg(feature = "mock")]

@@ -29,6 +29,7 @@
 //! request therefore has a thread and a socket of its own. The caller's runtime never stalls, a time
 //! limit is a time limit, answers need no demultiplexing, and a request that was given up on cannot
 //! leave its answer to the next one.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod attributes;
 mod conversation;

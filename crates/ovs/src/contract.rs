@@ -2,7 +2,13 @@
 //!
 //! The mock runs them in its unit tests, the real one against real daemons. Each begins with a switch that
 //! lacks the bridge named and leaves it so; the foreign bridge comes through unharmed.
-#![allow(clippy::missing_panics_doc, reason = "to panic is how these functions speak")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "to panic is how these functions speak"
+)]
 
 use std::collections::BTreeSet;
 

@@ -47,6 +47,7 @@
 //! reads what it prints of datapath flows. The crate
 //! depends on nothing of its workspace. `mock`: an in-memory switch and the contract that it and the real one
 //! keep; `testing`: private daemons for tests.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod change;
 #[cfg(feature = "mock")]

@@ -1,7 +1,13 @@
 //! What is true of every [`Tc`], simulated or real.
 //!
 //! Each function is one statement; it panics with what it found instead. [`all`] runs every one of them.
-#![allow(clippy::missing_panics_doc, reason = "to panic is what each of them is for")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "to panic is what each of them is for"
+)]
 
 use vdpa_hw::{IfIndex, MacAddress};
 

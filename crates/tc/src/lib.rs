@@ -25,6 +25,7 @@
 //!
 //! Nothing is written: the filters of a host belong to whoever put them there, Open vSwitch for the most part. A key,
 //! an action or an option that is not known here is shown by its number and never dropped in silence.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod action;
 mod counters;

@@ -4,7 +4,13 @@
 //! at least two vCPUs, no interface of ours and memory that may be shared; it panics where the subject
 //! does otherwise. They leave their domains behind.
 
-#![allow(clippy::missing_panics_doc, reason = "to panic is what these functions are for")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "to panic is what these functions are for"
+)]
 
 use vdpa_hw::Vf;
 

@@ -44,6 +44,7 @@
 //!
 //! What is absent: nothing stops or plugs into a running domain; an edit is to the definition
 //! and [`Effect`] says from when it counts. No C library is linked.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod blueprint;
 mod check;

@@ -5,7 +5,13 @@
 //! [`mock`](crate::mock) and, those of [`Pci`], on file trees as the kernel makes them; `examples/contract.rs`
 //! runs them on a real card.
 
-#![allow(clippy::missing_panics_doc, reason = "to panic where a rule is broken is what a contract is for")]
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "to panic where a rule is broken is what a contract is for"
+)]
 
 mod firmware;
 mod links;
