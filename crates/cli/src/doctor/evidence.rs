@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use vdpa_eswitch::{Info, Param, State};
@@ -65,15 +65,24 @@ impl Taken {
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, at, by, simulated } = self;
-        let age = Duration::from_secs(time_of_day().saturating_sub(*at));
-        let age = match age.as_secs() {
-            seconds @ 0..120 => format!("{seconds} s"),
-            seconds @ 120..7200 => format!("{} min", seconds / 60),
-            seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
-            seconds => format!("{} days", seconds / 86_400),
+        let now = time_of_day();
+        let when = match now.checked_sub(*at) {
+            Some(age) => format!("{} ago", span(age)),
+            // One of the two clocks is wrong.
+            None => format!("{} from now, by this machine's clock", span(at - now)),
         };
         let simulated = if *simulated { "the simulated host " } else { "" };
-        write!(f, "{simulated}{host}, as {by} found it {age} ago")
+        write!(f, "{simulated}{host}, as {by} found it {when}")
+    }
+}
+
+/// So many seconds, in the unit that a person would choose.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -292,5 +301,20 @@ impl Card {
     pub(super) fn param(&self, name: &str) -> Option<String> {
         let param = self.params.as_ref().ok()?.iter().find(|param| param.name == name)?;
         param.values.values().next().map(ToString::to_string)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_from_a_time_to_come_is_not_said_to_be_new() {
+        let taken =
+            |at| Taken { host: "host105".into(), at, by: "vdpa 0.1.0".into(), simulated: false }.to_string();
+        let now = time_of_day();
+        assert_eq!(taken(now - 3 * 3600), "host105, as vdpa 0.1.0 found it 3 h ago");
+        let to_come = taken(now + 3 * 86_400 + 60);
+        assert_eq!(to_come, "host105, as vdpa 0.1.0 found it 3 days from now, by this machine's clock");
     }
 }
