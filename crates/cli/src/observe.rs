@@ -110,7 +110,7 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
         },
         Step::Kernel { vf, device } => {
             let queues = device.as_ref().map_or(NonZeroU16::MIN, |device| device.queues);
-            Some(Step::Kernel { vf: *vf, device: kernel_device(host, *vf, queues).await? })
+            Some(Step::Kernel { vf: *vf, device: kernel_device(host, view, *vf, queues).await? })
         }
         Step::Dpdk { vf, .. } => Some(Step::Dpdk { vf: *vf, process: process(host, *vf).await? }),
         Step::Wired { domain, vf, wiring: asked } => {
@@ -157,12 +157,14 @@ async fn wiring(
 
 /// Our kernel vDPA device for `vf`. A driver that cannot have more queue pairs than one does not say how
 /// many it has; it is taken to have as many of the `queues` wanted as it can.
-async fn kernel_device(host: &Host, vf: Vf, queues: NonZeroU16) -> Result<Option<KernelDevice>, Error> {
+async fn kernel_device(
+    host: &Host,
+    view: &View<'_>,
+    vf: Vf,
+    queues: NonZeroU16,
+) -> Result<Option<KernelDevice>, Error> {
     let name = DeviceName::of_vf(vf);
-    if host.kernel.observe(&name).await?.is_none() {
-        return Ok(None);
-    }
-    let config = host.kernel.config(&name).await?;
+    let Some(config) = view.vdpa_config(&name).await? else { return Ok(None) };
     Ok(Some(KernelDevice {
         mac: config.mac,
         queues: config.max_vqp.and_then(NonZeroU16::new).unwrap_or(queues),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use vdpa_datapath::kernel::{Config, DeviceName};
 use vdpa_eswitch::{DevlinkHandle, LagState, PortRate, Representors, State, SteeringMode};
 use vdpa_hw::firmware::{Setting, SettingName};
 use vdpa_hw::{Bond, Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
@@ -30,6 +31,8 @@ pub struct View<'a> {
     representors: Memo<PciAddress, Arc<Representors>>,
     tc_offloads: Memo<(), Arc<BTreeSet<IfIndex>>>,
     ingress: Memo<(), Arc<BTreeSet<IfIndex>>>,
+    vdpa_devices: Memo<(), Arc<BTreeSet<DeviceName>>>,
+    vdpa_configs: Memo<(), Arc<BTreeMap<DeviceName, Config>>>,
     bridges: Memo<BridgeName, Arc<Observation>>,
     firmware: tokio::sync::Mutex<BTreeMap<(PciAddress, SettingName), Option<Setting>>>,
     /// Firmware settings that will be asked for: a tool is run for many at once.
@@ -85,6 +88,8 @@ impl<'a> View<'a> {
             representors: Memo::default(),
             tc_offloads: Memo::default(),
             ingress: Memo::default(),
+            vdpa_devices: Memo::default(),
+            vdpa_configs: Memo::default(),
             bridges: Memo::default(),
             firmware: tokio::sync::Mutex::default(),
             to_ask: Mutex::default(),
@@ -201,6 +206,30 @@ impl<'a> View<'a> {
     /// The network devices with an ingress qdisc.
     pub async fn with_ingress_qdisc(&self) -> Result<Arc<BTreeSet<IfIndex>>, Error> {
         self.ingress.get((), async || Ok(Arc::new(self.host.links.with_ingress_qdisc().await?))).await
+    }
+
+    /// What the kernel's vDPA device of this name shows its guest; `None` where there is no such device.
+    pub async fn vdpa_config(&self, name: &DeviceName) -> Result<Option<Config>, Error> {
+        let kernel = &self.host.kernel;
+        let names = async || {
+            let devices = kernel.devices().await?;
+            Ok(Arc::new(devices.into_iter().map(|device| device.name).collect::<BTreeSet<_>>()))
+        };
+        if !self.vdpa_devices.get((), names).await?.contains(name) {
+            return Ok(None);
+        }
+        let configs = async || {
+            let configs = kernel.configs().await?;
+            Ok(Arc::new(
+                configs.into_iter().map(|config| (config.name.clone(), config)).collect::<BTreeMap<_, _>>(),
+            ))
+        };
+        match self.vdpa_configs.get((), configs).await?.get(name) {
+            Some(config) => Ok(Some(config.clone())),
+            // That listing ends without a word at a device, anybody's, that has none to show
+            // (`vdpa_nl_cmd_dev_config_get_dumpit()` in drivers/vdpa/vdpa.c).
+            None => Ok(Some(kernel.config(name).await?)),
+        }
     }
 
     /// Says which firmware settings will be asked for.

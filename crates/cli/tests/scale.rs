@@ -58,3 +58,21 @@ async fn operations_grow_with_the_vfs_and_listings_do_not_grow() {
     }
     assert_eq!(many[1].operations, 0, "a second setup does nothing");
 }
+
+/// VFs that have a datapath each: what there is of devices is listed, and none is asked for by itself.
+#[tokio::test]
+async fn a_look_at_128_vfs_with_a_datapath_asks_as_often_as_one_at_8() {
+    let mut looks = Vec::new();
+    for vfs in [8, 128] {
+        let bench = Bench::with_machine(hosts::one_card(pf(), "enp67s0f0".parse().unwrap(), 128));
+        let datapaths = (0..vfs).map(|vf| format!("[[nic.vf]]\nindex = {vf}\ndatapath = \"kernel\"\n"));
+        let text = format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = {vfs}\n{}", datapaths.collect::<String>());
+        bench.setup(&text).await.unwrap_or_else(|failure| panic!("{vfs}: {}", failure.error.flat()));
+        let set_up = spent(&bench);
+        assert!(!bench.setup(&text).await.unwrap().changed, "{vfs}");
+        looks.push(between(&set_up, &spent(&bench)));
+    }
+    assert_eq!(looks[0], looks[1]);
+    assert_eq!(looks[1].listings.get("vdpa_configs"), Some(&1), "{looks:?}");
+    assert_eq!(looks[1].listings.get("vdpa_device"), Some(&0), "{looks:?}");
+}

@@ -174,15 +174,18 @@ impl KernelVdpa for Machine {
     }
 
     async fn devices(&self) -> Result<Vec<VdpaDevice>> {
+        self.tally("vdpa_devices");
         Ok(self.observe(|state| state.vdpa.iter().filter_map(shown).collect()))
     }
 
     async fn device(&self, name: &DeviceName) -> Result<VdpaDevice> {
+        self.tally("vdpa_device");
         let missing = || Error::NoDevice { name: name.clone(), refusal: Some(not_found()) };
         self.observe(|state| state.vdpa.get_key_value(name.as_str()).and_then(shown)).ok_or_else(missing)
     }
 
     async fn configs(&self) -> Result<Vec<Config>> {
+        self.tally("vdpa_configs");
         Ok(self.observe(|state| {
             let devices = state.vdpa.iter();
             devices.filter_map(|(name, device)| Some(config(state, &name.parse().ok()?, device))).collect()
@@ -190,6 +193,7 @@ impl KernelVdpa for Machine {
     }
 
     async fn config(&self, name: &DeviceName) -> Result<Config> {
+        self.tally("vdpa_device");
         device(self, name, |state, device| config(state, name, device))
     }
 
