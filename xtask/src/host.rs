@@ -39,6 +39,7 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa", "ssh", "openssh-client"),
     need("vdpa", "dropbear", "dropbear-bin"),
     need("vdpa", "kill", "procps"),
+    need("vdpa", "ansible-playbook", "ansible-core"),
     need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-hw", "ip", "iproute2"),
