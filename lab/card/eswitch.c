@@ -114,7 +114,7 @@ static bool any_vf_bound(struct labcx *card)
 	int i;
 
 	for (i = 0; i < card->num_vfs; i++)
-		if (rcu_access_pointer(card->vfs[i].netdev))
+		if (READ_ONCE(card->vfs[i].devlink))
 			return true;
 	return false;
 }
@@ -263,8 +263,8 @@ static int tx_max_set(struct devlink_rate *leaf, void *priv, u64 rate,
 	return err;
 }
 
-static int info_get(struct devlink *devlink, struct devlink_info_req *req,
-		    struct netlink_ext_ack *extack)
+int labcx_info_get(struct devlink *devlink, struct devlink_info_req *req,
+		   struct netlink_ext_ack *extack)
 {
 	return devlink_info_version_fixed_put(req, "fw.psid", LABCX_PSID) ?:
 	       devlink_info_version_running_put(req, "fw.version", LABCX_FW) ?:
@@ -280,5 +280,5 @@ const struct devlink_ops labcx_devlink_ops = {
 	.eswitch_encap_mode_set = encap_mode_set,
 	.rate_leaf_tx_share_set = tx_share_set,
 	.rate_leaf_tx_max_set = tx_max_set,
-	.info_get = info_get,
+	.info_get = labcx_info_get,
 };

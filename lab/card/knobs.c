@@ -30,6 +30,12 @@ bool ignore_mac;
 KNOB(ignore_mac, bool, "a probed VF takes a random MAC, whatever it was given");
 bool hold_lag;
 KNOB(hold_lag, bool, "bonds of uplinks do not become active in hardware");
+bool no_vnet;
+KNOB(no_vnet, bool, "a probed VF has no enable_vnet, as with firmware that emulates no virtio queues");
+bool refuse_reload;
+KNOB(refuse_reload, bool, "refuse the reload of a VF, as during a firmware reset");
+int fail_reload;
+KNOB(fail_reload, int, "errno with which a reloaded VF does not come up again, 0 for none");
 
 static int numvfs_ms;
 KNOB(numvfs_ms, int, "milliseconds that a write to sriov_numvfs takes");

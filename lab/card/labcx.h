@@ -62,7 +62,12 @@ struct labcx_vf {
 
 	/* While the VF has this driver. */
 	struct pci_dev *pdev;
+	struct devlink *devlink;
+	bool has_vnet;		/* enable_vnet is registered */
+
+	/* While that is loaded: as its parameters have it. */
 	struct net_device __rcu *netdev;
+	struct auxiliary_device *eth;
 	struct auxiliary_device *vnet;
 };
 
@@ -137,8 +142,8 @@ struct labcx_rule {
 	unsigned long lastuse;
 };
 
-/* What labcx_vdpa binds to: one per probed VF. */
-struct labcx_vnet {
+/* What a VF's driver makes of it, as mlx5 does: labcx_vdpa binds to "vnet". */
+struct labcx_adev {
 	struct auxiliary_device adev;
 	struct labcx_vf *vf;
 };
@@ -153,11 +158,16 @@ extern bool refuse_steering;
 extern bool reject_tc;
 extern bool ignore_mac;
 extern bool hold_lag;
+extern bool no_vnet;
+extern bool refuse_reload;
+extern int fail_reload;
 void labcx_pause_numvfs(void);
 void labcx_pause_switch(void);
 
 /* eswitch.c */
 extern const struct devlink_ops labcx_devlink_ops;
+int labcx_info_get(struct devlink *devlink, struct devlink_info_req *req,
+		   struct netlink_ext_ack *extack);
 int labcx_add_reps(struct labcx *card, int num_vfs, struct netlink_ext_ack *extack);
 void labcx_remove_reps(struct labcx *card);
 
@@ -195,9 +205,11 @@ void labcx_rule_remove(struct labcx_rule *rule);
 /* flower.c */
 int labcx_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data);
 
-/* vf.c */
+/* function.c */
 int labcx_vf_probe(struct pci_dev *pdev);
 void labcx_vf_remove(struct pci_dev *pdev);
+
+/* vf.c */
 int labcx_set_vf_mac(struct net_device *dev, int index, u8 *mac);
 int labcx_set_vf_trust(struct net_device *dev, int index, bool trust);
 int labcx_set_vf_spoofchk(struct net_device *dev, int index, bool spoofchk);

@@ -314,7 +314,7 @@ static struct virtio_device_id virtio_ids[] = {
 
 static int vnet_probe(struct auxiliary_device *adev, const struct auxiliary_device_id *id)
 {
-	struct labcx_vnet *vnet = container_of(adev, struct labcx_vnet, adev);
+	struct labcx_adev *vnet = container_of(adev, struct labcx_adev, adev);
 	struct parent *parent;
 	int err;
 

@@ -38,7 +38,9 @@ pub(crate) async fn await_devices(host: &Host, steps: &[Step]) {
                 pfs.insert(device.pf());
                 vfs.extend(if let Device::Vf(vf) = device { Some(*vf) } else { None });
             }
-            Step::VfAttributes { vf, .. } | Step::Driver { vf, .. } => drop(pfs.insert(vf.pf)),
+            Step::VfAttributes { vf, .. } | Step::Driver { vf, .. } | Step::Auxiliary { vf, .. } => {
+                pfs.insert(vf.pf);
+            }
             Step::Vfs { pf, .. } => drop(pfs.insert(*pf)),
             _ => {}
         }

@@ -115,7 +115,9 @@ fn disturbed(due: &[&Change]) -> BTreeMap<PciAddress, Disturbed> {
     for change in due {
         match change.wanted {
             Step::Vfs { pf, .. } | Step::EswitchMode { pf, .. } => drop(found.insert(pf, Disturbed::Whole)),
-            Step::Driver { vf, .. } | Step::VfAttributes { vf, .. } if change.now.is_some() => {
+            Step::Driver { vf, .. } | Step::VfAttributes { vf, .. } | Step::Auxiliary { vf, .. }
+                if change.now.is_some() =>
+            {
                 if let Disturbed::Vfs(vfs) = found.entry(vf.pf).or_insert(Disturbed::Vfs(BTreeSet::new())) {
                     vfs.insert(vf.index);
                 }

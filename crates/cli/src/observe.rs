@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use vdpa_datapath::kernel::{BusDriver, DeviceName};
-use vdpa_eswitch::LagState;
+use vdpa_eswitch::{Auxiliary, LagState};
 use vdpa_hw::firmware::Value;
-use vdpa_hw::{NetdevName, Vf};
+use vdpa_hw::{NetdevName, PciAddress, Vf};
 use vdpa_ovs::{BridgeName, PortState};
 use vdpa_vm::{DomainName, Source};
 
 use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
-use crate::step::{BondOf, Device, DpdkProcess, KernelDevice, Names, Step, Wiring};
+use crate::step::{BondOf, Device, DpdkProcess, Enabled, KernelDevice, Names, Step, Wiring};
 use crate::userspace::{Port, Use};
 use crate::view::View;
 
@@ -108,6 +108,10 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             }
             None => None,
         },
+        Step::Auxiliary { vf, set, in_force } => match view.vf_address(*vf).await? {
+            Some(address) => auxiliary(view, *vf, address, *set, *in_force).await?,
+            None => None,
+        },
         Step::Kernel { vf, device } => {
             let queues = device.as_ref().map_or(NonZeroU16::MIN, |device| device.queues);
             Some(Step::Kernel { vf: *vf, device: kernel_device(host, view, *vf, queues).await? })
@@ -119,6 +123,34 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             Some(Step::Wired { domain: domain.clone(), vf: *vf, wiring })
         }
     })
+}
+
+/// What the driver of the VF at `address` makes of it; `None` without the driver that its PF has. What the driver gives no
+/// choice about reads as it is asked for, but for vDPA on a driver that leaves the other choices.
+async fn auxiliary(
+    view: &View<'_>,
+    vf: Vf,
+    address: PciAddress,
+    set: Enabled,
+    in_force: Enabled,
+) -> Result<Option<Step>, Error> {
+    let driver = view.function(address).await?.driver.clone();
+    if driver.is_none() || driver != view.function(vf.pf).await?.driver {
+        return Ok(None);
+    }
+    let eth = view.enabled(address, Auxiliary::Eth).await?;
+    let vnet = view.enabled(address, Auxiliary::Vnet).await?;
+    let made = view.auxiliaries().await?.get(&address).cloned().unwrap_or_default();
+    let no_vnet = eth.is_some().then_some(false);
+    let now = Step::Auxiliary {
+        vf,
+        set: Enabled { eth: eth.unwrap_or(set.eth), vnet: vnet.or(no_vnet).unwrap_or(set.vnet) },
+        in_force: Enabled {
+            eth: eth.map_or(in_force.eth, |_| made.contains(&Auxiliary::Eth)),
+            vnet: vnet.or(no_vnet).map_or(in_force.vnet, |_| made.contains(&Auxiliary::Vnet)),
+        },
+    };
+    Ok(Some(now))
 }
 
 /// Our dpdk-vdpa process for `vf`.

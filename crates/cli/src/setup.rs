@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use vdpa_hw::{MacAddress, Vf, VfIndex};
+use vdpa_eswitch::Profile;
+use vdpa_hw::{DriverName, MacAddress, Vf, VfIndex};
 
 use crate::arrival::await_devices;
 use crate::config::HostFile;
@@ -13,7 +14,7 @@ use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
 use crate::plan::{Change, Order, Resolved, compare, resolve};
 use crate::receipt::{Befores, Phase, Receipt, wanted};
-use crate::step::{Device, Step};
+use crate::step::{Device, Enabled, Step};
 use crate::until::Until;
 use crate::view::View;
 
@@ -231,11 +232,17 @@ pub(crate) async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) 
         .flatten()
         .filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None })
     {
-        let present = view.function(pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+        let function = view.function(pf).await?;
+        let present = function.sriov().map_or(0, |sriov| sriov.num_vfs);
+        let makes_auxiliaries =
+            Profile::of(function.driver.as_ref().map_or("", DriverName::as_str)).makes_auxiliaries;
         for vf in VfIndex::first(present).map(|index| Vf { pf, index }) {
             let (trust, spoofchk) = (Some(false), Some(false));
             steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust, spoofchk });
             steps.push(Step::Driver { vf, driver: None });
+            if makes_auxiliaries {
+                steps.push(Step::auxiliary(vf, Enabled::BY_DEFAULT));
+            }
             steps.push(Step::Up { device: Device::Vf(vf), up: false });
         }
     }

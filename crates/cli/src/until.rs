@@ -53,6 +53,7 @@ impl Until {
             | Step::Vlan { .. }
             | Step::Setting { .. }
             | Step::Userspace { .. }
+            | Step::Auxiliary { .. }
             | Step::Kernel { .. }
             | Step::Dpdk { .. } => Self::Datapath,
             Step::Wired { .. } => Self::Domains,

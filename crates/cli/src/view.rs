@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 use vdpa_datapath::kernel::{Config, DeviceName};
-use vdpa_eswitch::{DevlinkHandle, LagState, PortRate, Representors, State, SteeringMode};
+use vdpa_eswitch::{
+    Auxiliaries, Auxiliary, DevlinkHandle, LagState, Param, ParamMode, ParamValue, PortRate, Representors,
+    State, SteeringMode,
+};
 use vdpa_hw::firmware::{Setting, SettingName};
 use vdpa_hw::{Bond, Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
 use vdpa_ovs::{BridgeName, Observation};
@@ -26,6 +29,8 @@ pub struct View<'a> {
     vf_attributes: Memo<PciAddress, Arc<BTreeMap<VfIndex, VfAttributes>>>,
     eswitches: Memo<PciAddress, State>,
     steerings: Memo<PciAddress, Option<SteeringMode>>,
+    params: Memo<(), Arc<BTreeMap<DevlinkHandle, Vec<Param>>>>,
+    auxiliaries: Memo<(), Arc<BTreeMap<PciAddress, Auxiliaries>>>,
     rates: Memo<PciAddress, Arc<BTreeMap<VfIndex, PortRate>>>,
     lags: Memo<PciAddress, Option<LagState>>,
     representors: Memo<PciAddress, Arc<Representors>>,
@@ -83,6 +88,8 @@ impl<'a> View<'a> {
             vf_attributes: Memo::default(),
             eswitches: Memo::default(),
             steerings: Memo::default(),
+            params: Memo::default(),
+            auxiliaries: Memo::default(),
             rates: Memo::default(),
             lags: Memo::default(),
             representors: Memo::default(),
@@ -175,6 +182,23 @@ impl<'a> View<'a> {
     pub async fn steering(&self, pf: PciAddress) -> Result<Option<SteeringMode>, Error> {
         let read = async || Ok(self.host.eswitch.steering(&DevlinkHandle::from(pf)).await?);
         self.steerings.get(pf, read).await
+    }
+
+    /// What a function's parameter about `class` is set to; `None` where its driver has none.
+    pub async fn enabled(&self, function: PciAddress, class: Auxiliary) -> Result<Option<bool>, Error> {
+        let read = async || Ok(Arc::new(self.host.eswitch.all_params().await?));
+        let all = self.params.get((), read).await?;
+        let param = all.get(&DevlinkHandle::from(function)).into_iter().flatten();
+        let mut values = param.filter(|param| param.name == class.param()).map(|param| &param.values);
+        Ok(match values.next().and_then(|values| values.get(&ParamMode::Driverinit)) {
+            Some(ParamValue::Bool(on)) => Some(*on),
+            _ => None,
+        })
+    }
+
+    /// What drivers have made of functions.
+    pub async fn auxiliaries(&self) -> Result<Arc<BTreeMap<PciAddress, Auxiliaries>>, Error> {
+        self.auxiliaries.get((), async || Ok(Arc::new(self.host.eswitch.auxiliaries().await?))).await
     }
 
     /// The rates of the ports of `pf`'s VFs, where there are any.

@@ -10,13 +10,15 @@
     reason = "to panic is what each of them is for"
 )]
 
+pub mod reload;
+
 use std::time::Duration;
 
 use vdpa_hw::{IfIndex, MacAddress, VfIndex};
 use vdpa_netlink::Errno;
 
 use crate::{
-    DevlinkHandle, EncapMode, Error, Eswitch, Flavour, InlineMode, Mode, ParamMode, ParamValue, Rate,
+    DevlinkHandle, EncapMode, Error, Eswitch, Flavour, InlineMode, Mode, ParamMode, ParamValue, Rate, Reload,
     Representors,
 };
 
@@ -69,6 +71,7 @@ pub async fn all(subject: &Subject<'_>) {
     a_functions_mac_is_kept_or_refused(subject).await;
     a_parameter_is_kept(subject).await;
     a_parameter_that_is_not_there_is_refused(subject).await;
+    the_parameters_of_all_are_those_of_each(subject).await;
     rates_are_kept_while_the_port_is_there(subject).await;
 }
 
@@ -115,6 +118,8 @@ pub async fn a_device_that_is_not_there_is_named(subject: &Subject<'_>) {
         eswitch.set_mode(&nowhere, Mode::Switchdev, subject.limit).await.err(),
         eswitch.ports(&nowhere).await.err(),
         eswitch.params(&nowhere).await.err(),
+        eswitch.reload(&nowhere, Reload::DRIVER, subject.limit).await.err(),
+        eswitch.reload_failed(&nowhere).await.err(),
         eswitch.representors(&nowhere).await.err(),
         eswitch.await_uplink(&nowhere, Duration::ZERO).await.err(),
     ];
@@ -287,6 +292,13 @@ pub async fn a_parameter_is_kept(subject: &Subject<'_>) {
         let kept = params.iter().find(|param| param.name == *name).and_then(|param| param.values.get(mode));
         assert_eq!(kept, Some(value), "{params:?}");
     }
+}
+
+/// The one listing of all devices' parameters has what the device's own has.
+pub async fn the_parameters_of_all_are_those_of_each(subject: &Subject<'_>) {
+    let all = subject.eswitch.all_params().await.expect("all_params");
+    let own = subject.eswitch.params(&subject.device).await.expect("params");
+    assert_eq!(all.get(&subject.device), Some(&own), "{all:?}");
 }
 
 /// A parameter that the driver does not have is refused.

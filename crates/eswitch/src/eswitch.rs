@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::{IfIndex, MacAddress, VfIndex};
+use vdpa_hw::{IfIndex, MacAddress, PciAddress, VfIndex};
 
 use crate::error::Result;
 use crate::{
-    DevlinkHandle, EncapMode, Info, InlineMode, LagState, Mode, Param, ParamMode, ParamValue, Port, PortRate,
-    Rate, Representor, Representors, State, SteeringMode, steering,
+    Auxiliaries, DevlinkHandle, EncapMode, Info, InlineMode, LagState, Mode, Param, ParamMode, ParamValue,
+    Port, PortRate, Rate, Reload, ReloadAction, Representor, Representors, State, SteeringMode, steering,
 };
 
 /// The switches of a host's cards, and the representors through which the host programs them.
@@ -53,6 +53,33 @@ pub trait Eswitch: Send + Sync {
         mode: ParamMode,
         value: &ParamValue,
     ) -> Result<()>;
+
+    /// The parameters of all devices that have any, in one listing.
+    async fn all_params(&self) -> Result<BTreeMap<DevlinkHandle, Vec<Param>>>;
+
+    /// Loads the driver of a device again (`net/devlink/dev.c`: `devlink_reload`), and returns when that is done: down,
+    /// parameters, up. Tells what was done, which is what was asked for at least. Needs `CAP_NET_ADMIN`.
+    ///
+    /// What the driver had made goes and is made again. Of an mlx5 VF that is its network device, with another index, and
+    /// its vDPA management device with all devices of it, which waits without limit while QEMU has one open
+    /// (`vhost_vdpa_remove`); its representor, which is the PF's, stays. An mlx5 PF is in legacy mode afterwards, and
+    /// refuses while its ports are one with another's in hardware. See [`patience`] for the `limit`.
+    ///
+    /// A driver that does not come up again is refused with its reason, and [`reload_failed`](Self::reload_failed) until
+    /// it does at a later one.
+    async fn reload(
+        &self,
+        device: &DevlinkHandle,
+        reload: Reload,
+        limit: Duration,
+    ) -> Result<BTreeSet<ReloadAction>>;
+
+    /// Whether the device's last reload took its driver down and did not bring it up.
+    async fn reload_failed(&self, device: &DevlinkHandle) -> Result<bool>;
+
+    /// The auxiliary devices that drivers have made of PCI functions, in one listing: which of the parameters that
+    /// [`Auxiliary`] names are in force.
+    async fn auxiliaries(&self) -> Result<BTreeMap<PciAddress, Auxiliaries>>;
 
     /// Who programs the card's flow tables; `None` where the driver leaves no choice, or a newer one than is
     /// known here.

@@ -37,9 +37,15 @@
 //!             set_mode(legacy): the representors go
 //! ```
 //!
+//! # Parameters and reloads
+//!
+//! What is set of a parameter of [`ParamMode::Driverinit`] holds from the device's next [reload](Eswitch::reload) on. By
+//! such parameters mlx5 makes a network device of a VF, and what vDPA is made of: [`Auxiliary`].
+//!
 //! A representor is known by its VF, never by its name: udev renames it after it has appeared.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod auxiliary;
 mod devlink;
 mod error;
 mod eswitch;
@@ -54,6 +60,7 @@ mod param;
 mod port;
 mod profile;
 mod rate;
+mod reload;
 mod representor;
 mod steering;
 mod uapi;
@@ -63,6 +70,7 @@ pub mod contract;
 #[cfg(feature = "mock")]
 mod mock;
 
+pub use auxiliary::{Auxiliaries, Auxiliary};
 pub use error::{Error, Result, Sighting};
 pub use eswitch::{Eswitch, patience};
 pub use firmware::DevlinkFirmware;
@@ -75,5 +83,6 @@ pub use param::{Param, ParamMode, ParamValue};
 pub use port::{Flavour, FunctionState, Port, PortFunction};
 pub use profile::{Profile, VfAttribute};
 pub use rate::{PortRate, Rate};
+pub use reload::{Reload, ReloadAction};
 pub use representor::{PhysPortName, Representor, Representors};
 pub use steering::SteeringMode;

@@ -17,6 +17,8 @@ pub struct Profile {
     pub refused_in_switchdev: &'static [VfAttribute],
     /// Whether two uplinks in a bond become one port of the switch (VF LAG), which a file of the driver's tells.
     pub bonds_in_hardware: bool,
+    /// Whether it makes of its VFs what their parameters `enable_eth` and `enable_vnet` say ([`Auxiliary`](crate::Auxiliary)).
+    pub makes_auxiliaries: bool,
 }
 
 /// An attribute of a VF that is set through its PF, by its word in ip-link(8).
@@ -39,13 +41,14 @@ impl std::fmt::Display for VfAttribute {
 
 /// `mlx5_eswitch_set_vport_trust` and `_spoofchk` (mlx5's `esw/legacy.c`) answer EOPNOTSUPP outside of legacy mode.
 /// VFs may be there when the mode changes (`mlx5_devlink_eswitch_mode_set`), though older firmware wants them unbound.
-/// Bonds: `lag/lag.c`.
+/// Bonds: `lag/lag.c`. Auxiliary devices: `dev.c`, from Linux 5.15 on.
 const MLX5: Profile = Profile {
     driver: "mlx5_core",
     vf_driver: None,
     switches_with_vfs: true,
     refused_in_switchdev: &[VfAttribute::Trust, VfAttribute::Spoofchk],
     bonds_in_hardware: true,
+    makes_auxiliaries: true,
 };
 
 /// `ice_eswitch_mode_set` (`ice_eswitch.c`) refuses while there are VFs; `ice_set_vf_trust` (`ice_sriov.c`) refuses in
@@ -56,6 +59,7 @@ const ICE: Profile = Profile {
     switches_with_vfs: false,
     refused_in_switchdev: &[VfAttribute::Trust],
     bonds_in_hardware: false,
+    makes_auxiliaries: false,
 };
 
 /// `nsim_set_vf_trust` and its like (`drivers/net/netdevsim/netdev.c`) ask for no mode, but for the rate, which is
@@ -66,6 +70,7 @@ const NETDEVSIM: Profile = Profile {
     switches_with_vfs: true,
     refused_in_switchdev: &[],
     bonds_in_hardware: false,
+    makes_auxiliaries: false,
 };
 
 /// A driver that nobody here has read: nothing is taken to be refused before the kernel has refused it.
@@ -75,6 +80,7 @@ const UNKNOWN: Profile = Profile {
     switches_with_vfs: true,
     refused_in_switchdev: &[],
     bonds_in_hardware: false,
+    makes_auxiliaries: false,
 };
 
 impl Profile {

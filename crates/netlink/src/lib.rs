@@ -1,7 +1,7 @@
 //! What two or three layers need of netlink and no crate has: attributes written and read without
 //! trust in their bytes ([`Tlvs`], [`Attributes`]), the kernel's own words when it refuses
 //! ([`Refusal`]), and clients for generic-netlink families ([`Family`]) and for single requests of rtnetlink
-//! ([`RouteMessage`]).
+//! ([`RouteMessage`]); besides, what the kernel announces of devices ([`Uevents`]).
 //!
 //! Nothing here knows devlink, vDPA or ethtool: a layer keeps the numbers of its family at home and
 //! gives them to this crate.
@@ -41,6 +41,7 @@ mod refusal;
 mod route;
 mod socket;
 mod tlvs;
+mod uevents;
 mod wire;
 
 pub use attributes::{Attribute, Attributes, AttributesIter, Malformed};
@@ -53,3 +54,4 @@ pub use refusal::{Culprit, Errno, Refusal};
 pub use route::RouteMessage;
 pub use socket::want_extended_acks;
 pub use tlvs::Tlvs;
+pub use uevents::Uevents;

@@ -14,6 +14,7 @@ use crate::report::Report;
 use crate::step::Step;
 use crate::view::View;
 
+mod auxiliary;
 mod bond;
 mod bridge;
 mod card;
@@ -118,6 +119,10 @@ async fn enforce_one(host: &Host, view: &View<'_>, step: &Step, report: &dyn Rep
             let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
             let kept = view.vf_attributes(vf.pf).await?.get(&vf.index).map(|kept| kept.mac);
             vf::set_driver(host, view, *vf, address, driver.as_ref(), kept).await?;
+        }
+        Step::Auxiliary { vf, set, in_force } => {
+            let address = view.vf_address(*vf).await?.ok_or_else(missing)?;
+            auxiliary::set(host, view, *vf, address, *set, *in_force).await?;
         }
         Step::Kernel { vf, device } => {
             let name = DeviceName::of_vf(*vf);

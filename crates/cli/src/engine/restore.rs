@@ -157,17 +157,18 @@ fn refused_mode((step, error): &(Step, Error)) -> Option<Step> {
     (matches!(step, Step::EswitchMode { .. }) && matches!(error, Error::ModeRefused(_))).then(|| step.clone())
 }
 
-/// What `befores` says besides: of VFs that were there, their MACs, then their drivers, then their links; and of firmware
-/// that nobody speaks of any more.
-fn besides(stages: &[Vec<Step>], befores: &Befores) -> [Vec<Step>; 4] {
+/// What `befores` says besides: of VFs that were there, their MACs, then their drivers, then what these make of them, then
+/// their links; and of firmware that nobody speaks of any more.
+fn besides(stages: &[Vec<Step>], befores: &Befores) -> [Vec<Step>; 5] {
     let spoken_of: BTreeSet<String> = stages.iter().flatten().map(Step::subject).collect();
-    let mut besides = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    let mut besides = [const { Vec::new() }; 5];
     for step in befores.values().flatten().filter(|step| !spoken_of.contains(&step.subject())) {
         match step {
-            Step::Firmware { .. } => besides[3].push(step.clone()),
+            Step::Firmware { .. } => besides[4].push(step.clone()),
             Step::VfAttributes { .. } => besides[0].push(step.clone()),
             Step::Driver { .. } => besides[1].push(step.clone()),
-            Step::Up { .. } => besides[2].push(step.clone()),
+            Step::Auxiliary { .. } => besides[2].push(step.clone()),
+            Step::Up { .. } => besides[3].push(step.clone()),
             _ => {}
         }
     }

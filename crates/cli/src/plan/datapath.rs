@@ -1,12 +1,13 @@
 //! The statements about who serves a VF, and whose it is.
 
 use super::nic::ResolvedNic;
-use super::{DATAPATHS, DOMAINS, Stages};
+use super::{AUXILIARIES, DATAPATHS, DOMAINS, Stages};
 use crate::config::{Datapath, HostFile, VfSpec};
 use crate::step::{Device, DpdkProcess, KernelDevice, Step, Wiring};
 
 pub(super) fn add(stages: &mut Stages, nic: &ResolvedNic, spec: &VfSpec, file: &HostFile) {
     let (vf, mac) = (nic.vf(spec), nic.macs[&spec.index]);
+    stages[AUXILIARIES].extend(nic.auxiliary(spec).map(|enabled| Step::auxiliary(vf, enabled)));
     match spec.datapath {
         Datapath::None => stages[DATAPATHS].push(Step::Up { device: Device::Vf(vf), up: true }),
         // Its port of the bridge serves it.

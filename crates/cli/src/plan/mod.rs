@@ -20,6 +20,7 @@
 //!  bonds of uplinks
 //!  the card's ports are one in hardware
 //!  bridge with its ports and hw-offload │ drivers of the VFs
+//!  what drivers make of VFs
 //!  links up, datapaths
 //!  domains
 //! ```
@@ -98,7 +99,7 @@ pub struct Resolved {
 }
 
 /// Statements by stage.
-type Stages = [Vec<Step>; 12];
+type Stages = [Vec<Step>; 13];
 
 const PROBING: usize = 0;
 const EMPTY: usize = 1;
@@ -110,8 +111,9 @@ const DEVICES: usize = 6;
 const BONDS: usize = 7;
 const LAGS: usize = 8;
 const SWITCH: usize = 9;
-const DATAPATHS: usize = 10;
-const DOMAINS: usize = 11;
+const AUXILIARIES: usize = 10;
+const DATAPATHS: usize = 11;
+const DOMAINS: usize = 12;
 
 /// Holds the host file against the host: every card is there and can do what is asked of it.
 ///

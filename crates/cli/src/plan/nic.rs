@@ -1,9 +1,9 @@
 //! One card of the host file: what it is on this host, and the statements about it and its VFs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use vdpa_eswitch::{LagState, Mode, Profile, Rate, VfAttribute};
+use vdpa_eswitch::{Auxiliary, LagState, Mode, Profile, Rate, VfAttribute};
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Role, Vf, VfIndex};
 
 use super::mac::derived_mac;
@@ -11,7 +11,7 @@ use super::{DATAPATHS, DEVICES, EMPTY, FIRST, Order, PROBING, SECOND, SETTINGS, 
 use crate::config::{Datapath, HostFile, Nic, NicName, Tuning, VfSpec};
 use crate::error::Error;
 use crate::host::Host;
-use crate::step::{Device, Names, Step};
+use crate::step::{Device, Enabled, Names, Step};
 use crate::view::View;
 
 /// A card as the host file has it and as it is.
@@ -31,6 +31,8 @@ pub(super) struct ResolvedNic {
     vf_driver: Option<DriverName>,
     tuning: Tuning,
     found: Found,
+    /// VFs of which their driver makes no network device now.
+    without_eth: BTreeSet<VfIndex>,
 }
 
 /// How a card was found.
@@ -93,7 +95,19 @@ pub(super) async fn resolve(
             (false, 0) => Found::Bare,
             (false, _) => Found::LegacyVfs,
         },
+        without_eth: without_eth(view, &sriov.vfs).await?,
     })
+}
+
+/// Those of a card's VFs that their driver has, and makes no network device of.
+async fn without_eth(view: &View<'_>, vfs: &[PciAddress]) -> Result<BTreeSet<VfIndex>, Error> {
+    if vfs.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let made = view.auxiliaries().await?;
+    let lacks = |address: &PciAddress| made.get(address).is_some_and(|made| !made.contains(&Auxiliary::Eth));
+    let indexes = VfIndex::first(u16::try_from(vfs.len()).unwrap_or(u16::MAX));
+    Ok(indexes.zip(vfs).filter(|(_, address)| lacks(address)).map(|(index, _)| index).collect())
 }
 
 /// The PF that a host file names.
@@ -177,6 +191,16 @@ impl ResolvedNic {
     /// Whether its driver is mlx5's.
     pub(super) fn is_mlx5(&self) -> bool {
         self.profile.driver == "mlx5_core"
+    }
+
+    /// What the driver is to make of a VF, where that is a choice that matters: for the kernel's vDPA, and for another
+    /// datapath if it was chosen for that one before.
+    pub(super) fn auxiliary(&self, spec: &VfSpec) -> Option<Enabled> {
+        let enabled = match spec.datapath {
+            Datapath::Kernel => Some(Enabled::FOR_VDPA),
+            _ => self.without_eth.contains(&spec.index).then_some(Enabled::BY_DEFAULT),
+        };
+        enabled.filter(|_| self.profile.makes_auxiliaries)
     }
 
     /// Whether the kernel can tell when two such cards are one port.

@@ -19,10 +19,12 @@ use vdpa_vm::DomainName;
 use crate::naming::representor;
 use crate::userspace::Use;
 
+mod auxiliary;
 mod bond;
 mod datapath;
 mod device;
 
+pub use auxiliary::Enabled;
 pub use bond::BondOf;
 pub use datapath::{DpdkProcess, KernelDevice, Wiring};
 pub use device::Device;
@@ -191,6 +193,15 @@ pub enum Step {
         /// The driver bound to it.
         driver: Option<DriverName>,
     },
+    /// What a VF's driver makes of it.
+    Auxiliary {
+        /// The VF.
+        vf: Vf,
+        /// What its parameters are set to.
+        set: Enabled,
+        /// What is there of it.
+        in_force: Enabled,
+    },
     /// The kernel vDPA device of a VF.
     Kernel {
         /// The VF.
@@ -231,6 +242,7 @@ impl Step {
         match self {
             Self::VfAttributes { vf, .. }
             | Self::Driver { vf, .. }
+            | Self::Auxiliary { vf, .. }
             | Self::Rate { vf, .. }
             | Self::Vlan { vf, .. } => Some(*vf),
             Self::TcOffload { device, .. } | Self::Up { device, .. } => match device {
@@ -257,11 +269,17 @@ impl Step {
         }
     }
 
+    /// That a VF's driver makes this of it.
+    pub fn auxiliary(vf: Vf, enabled: Enabled) -> Self {
+        Self::Auxiliary { vf, set: enabled, in_force: enabled }
+    }
+
     /// What the statement becomes when nobody asks for it any more and its subject stays, having come up without it;
     /// `None` where it is left as it is.
     pub fn let_go(&self) -> Option<Self> {
         match self {
             Self::Rate { vf, .. } => Some(Self::Rate { vf: *vf, rate: Rate::UNLIMITED }),
+            Self::Auxiliary { vf, .. } => Some(Self::auxiliary(*vf, Enabled::BY_DEFAULT)),
             Self::Vlan { bridge, vf, .. } => Some(Self::Vlan { bridge: bridge.clone(), vf: *vf, vlan: None }),
             _ => None,
         }
@@ -290,6 +308,7 @@ impl Step {
             Self::Setting { key, .. } => format!("{key} of Open vSwitch"),
             Self::Userspace { bridge, .. } => format!("userspace bridge {bridge}"),
             Self::Driver { vf, .. } => format!("driver of {vf}"),
+            Self::Auxiliary { vf, .. } => format!("auxiliary devices of {vf}"),
             Self::Kernel { vf, .. } => format!("kernel vDPA device of {vf}"),
             Self::Dpdk { vf, .. } => format!("dpdk-vdpa process of {vf}"),
             Self::Wired { domain, vf, .. } => format!("interface of {domain} for {vf}"),
@@ -340,6 +359,8 @@ impl Step {
             Self::Userspace { ports, .. } if ports.is_empty() => "without our ports".to_owned(),
             Self::Userspace { ports, .. } => format!("with {}", listed(&ports.keys().copied().collect())),
             Self::Driver { driver, .. } => or_none(driver.as_ref().map(ToString::to_string)),
+            Self::Auxiliary { set, in_force, .. } if set == in_force => format!("{set}, in force"),
+            Self::Auxiliary { set, in_force, .. } => format!("{set}; in force: {in_force}"),
             Self::Kernel { device, .. } => or_none(device.as_ref().map(|device| {
                 let served = if device.served { "served by vhost_vdpa" } else { "not served" };
                 let mac = device.mac.map_or_else(|| "no MAC".to_owned(), |mac| mac.to_string());

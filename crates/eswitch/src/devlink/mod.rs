@@ -10,6 +10,7 @@ pub(crate) mod numbers;
 pub(crate) mod param;
 pub(crate) mod port;
 pub(crate) mod rate;
+pub(crate) mod reload;
 pub(crate) mod switch;
 
 use vdpa_netlink::{Attributes, Family, Malformed, Message, Tlvs};

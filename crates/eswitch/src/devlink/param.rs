@@ -28,6 +28,11 @@ pub(crate) fn list(device: &DevlinkHandle) -> Request {
     Request::new(DEVLINK_CMD_PARAM_GET, format!("list the parameters of {device}"))
 }
 
+/// The same, for who wants those of every device.
+pub(crate) fn list_all() -> Request {
+    Request::new(DEVLINK_CMD_PARAM_GET, "list the parameters of all devlink devices")
+}
+
 /// Sets a parameter.
 pub(crate) fn set(device: &DevlinkHandle, name: &str, mode: ParamMode, value: &ParamValue) -> Request {
     const DATA: u16 = DEVLINK_ATTR_PARAM_VALUE_DATA;

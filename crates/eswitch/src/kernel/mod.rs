@@ -1,5 +1,6 @@
 //! The switches of this host: the one part of this crate that touches it.
 
+mod auxiliary;
 mod sysfs;
 mod wait;
 
@@ -8,13 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::{IfIndex, MacAddress, VfIndex};
+use vdpa_hw::{IfIndex, MacAddress, PciAddress, VfIndex};
 use vdpa_netlink::{Attributes, Errno, Family, Malformed, Message, Request};
 
 use crate::error::{Error, Result, Sighting};
 use crate::{
-    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param, ParamMode,
-    ParamValue, Port, PortRate, Rate, Representor, Representors, State,
+    Auxiliaries, DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param,
+    ParamMode, ParamValue, Port, PortRate, Rate, Reload, ReloadAction, Representor, Representors, State,
 };
 use crate::{devlink, ethtool, lag};
 
@@ -98,6 +99,38 @@ impl Eswitch for Kernel {
         value: &ParamValue,
     ) -> Result<()> {
         done(device, devlink::param::set(device, name, mode, value)).await
+    }
+
+    async fn all_params(&self) -> Result<BTreeMap<DevlinkHandle, Vec<Param>>> {
+        let request = devlink::param::list_all();
+        let intent = request.intent().to_owned();
+        let mut found = BTreeMap::<_, Vec<Param>>::new();
+        for message in devlink::FAMILY.dump(request).await? {
+            let device = devlink::device(message.attributes()).map_err(unreadable(&intent))?;
+            // Another driver's may be of a type that is not known here.
+            match devlink::param::read(message.attributes()) {
+                Ok(param) => found.entry(device).or_default().push(param),
+                Err(error) => tracing::debug!(%device, %error, "a parameter that is not understood"),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn reload(
+        &self,
+        device: &DevlinkHandle,
+        reload: Reload,
+        limit: Duration,
+    ) -> Result<BTreeSet<ReloadAction>> {
+        one(device, devlink::reload::request(device, reload, limit), devlink::reload::read).await
+    }
+
+    async fn reload_failed(&self, device: &DevlinkHandle) -> Result<bool> {
+        one(device, devlink::reload::device(device), devlink::reload::read_failed).await
+    }
+
+    async fn auxiliaries(&self) -> Result<BTreeMap<PciAddress, Auxiliaries>> {
+        auxiliary::all(&self.sysfs)
     }
 
     async fn rates(&self, device: &DevlinkHandle) -> Result<BTreeMap<VfIndex, PortRate>> {

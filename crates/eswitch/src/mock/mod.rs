@@ -2,8 +2,9 @@
 //! [`Machine`](vdpa_hw::mock::Machine), so that it counts, comes late and fails as the machine says.
 //!
 //! The rules of the mode change are the machine's (`vdpa_hw::mock::kernel`); those of the other
-//! settings are in [`rules`].
+//! settings are in [`rules`] and [`auxiliary`].
 
+mod auxiliary;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,9 @@ use vdpa_netlink::{Errno, Refusal};
 
 use crate::error::{Error, Result, Sighting};
 use crate::{
-    DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param, ParamMode,
-    ParamValue, Port, PortFunction, PortRate, Rate, Representor, Representors, State, Versions,
+    Auxiliaries, DevlinkHandle, EncapMode, Eswitch, Flavour, Info, InlineMode, LagState, Mode, Param,
+    ParamMode, ParamValue, Port, PortFunction, PortRate, Rate, Reload, ReloadAction, Representor,
+    Representors, State, Versions,
 };
 
 /// The index of the uplink's port: mlx5 numbers ports by vport, and the uplink's is 0xffff
@@ -112,12 +114,50 @@ impl Eswitch for Machine {
     async fn params(&self, device: &DevlinkHandle) -> Result<Vec<Param>> {
         self.tally("params");
         let address = function(self, device).await?;
+        Ok(self.observe(|state| params(state, address)))
+    }
+
+    async fn all_params(&self) -> Result<BTreeMap<DevlinkHandle, Vec<Param>>> {
+        self.tally("params");
+        let devices = self.devices().await?;
         Ok(self.observe(|state| {
-            let params = state.pf(address).map(|pf| &pf.params).into_iter().flatten();
-            params
-                .map(|(name, value)| param(name, value))
-                .chain(rules::permanent_params(state, address))
-                .collect()
+            let of = |device: DevlinkHandle| Some((device.clone(), params(state, device.pci()?)));
+            devices.into_iter().filter_map(of).filter(|(_, params)| !params.is_empty()).collect()
+        }))
+    }
+
+    async fn reload(
+        &self,
+        device: &DevlinkHandle,
+        reload: Reload,
+        limit: Duration,
+    ) -> Result<BTreeSet<ReloadAction>> {
+        let address = function(self, device).await?;
+        let intent = format!("reload {device}, {reload}");
+        // `vhost_vdpa_remove` in drivers/vhost/vdpa.c waits until QEMU lets go.
+        let is_held = self.observe(|state| {
+            state.holders.contains_key(&address) && state.vdpa.values().any(|vdpa| vdpa.parent == address)
+        });
+        if is_held {
+            self.wait(limit, |_| None::<()>).await;
+            return Err(Error::Netlink(vdpa_netlink::Error::Timeout { intent, limit }));
+        }
+        self.operate("devlink_reload", device, |state| auxiliary::reload(state, address, reload))
+            .map_err(|refusal| refused(intent, refusal))
+    }
+
+    async fn reload_failed(&self, device: &DevlinkHandle) -> Result<bool> {
+        let address = function(self, device).await?;
+        Ok(self.observe(|state| auxiliary::driven_vf(state, address).is_some_and(|vf| vf.down)))
+    }
+
+    async fn auxiliaries(&self) -> Result<BTreeMap<PciAddress, Auxiliaries>> {
+        self.tally("auxiliaries");
+        Ok(self.observe(|state| {
+            let mlx5 = state.functions.iter().filter(|(_, function)| {
+                function.driver.as_ref().is_some_and(|driver| driver.as_str() == "mlx5_core")
+            });
+            mlx5.map(|(address, _)| (*address, auxiliary::all(state, *address))).collect()
         }))
     }
 
@@ -318,10 +358,23 @@ fn ports(state: &Simulated, address: PciAddress) -> Vec<Port> {
     vf_ports.into_iter().chain([blank]).collect()
 }
 
+/// The parameters of a function's driver.
+fn params(state: &Simulated, address: PciAddress) -> Vec<Param> {
+    let pf = state.pf(address).map(|pf| &pf.params).into_iter().flatten();
+    pf.map(|(name, value)| param(name, value))
+        .chain(rules::permanent_params(state, address))
+        .chain(
+            auxiliary::vf_params(state, address)
+                .map(|(name, value)| param(name, &SimParam::Driverinit(value))),
+        )
+        .collect()
+}
+
 fn param(name: &str, param: &SimParam) -> Param {
     let (mode, value) = match param {
         SimParam::Runtime(text) => (ParamMode::Runtime, ParamValue::Text(text.clone())),
-        SimParam::Driverinit(on) => (ParamMode::Driverinit, ParamValue::Bool(*on)),
+        // The value that is set, in force or not (`devlink_nl_param_fill`).
+        SimParam::Driverinit(value) => (ParamMode::Driverinit, ParamValue::Bool(value.set)),
     };
     Param {
         name: name.to_owned(),

@@ -5,10 +5,11 @@
 
 use vdpa_hw::firmware::{NUM_OF_VFS, SRIOV_EN, SettingName, Value};
 use vdpa_hw::mock::kernel::{Outcome, set_settings};
-use vdpa_hw::mock::{EswitchMode, Inline, NetdevRole, SimParam, State as Simulated};
+use vdpa_hw::mock::{Driverinit, EswitchMode, Inline, NetdevRole, SimParam, State as Simulated};
 use vdpa_hw::{MacAddress, PciAddress, Vf, VfIndex};
 use vdpa_netlink::{Errno, Refusal};
 
+use super::auxiliary::vf_param_mut;
 use crate::{EncapMode, InlineMode, Param, ParamMode, ParamValue, Rate};
 
 /// `mlx5_devlink_eswitch_inline_mode_set` in mlx5's `eswitch_offloads.c`: `ConnectX-5` and later need no
@@ -77,6 +78,9 @@ pub(super) fn set_param(
     if let Some((setting, value)) = permanent(state, address, name, mode, value)? {
         return set_settings(state, address.first_function(), &[(setting, value)].into());
     }
+    if let Some(driverinit) = vf_param_mut(state, address, name) {
+        return set_driverinit(driverinit, mode, value);
+    }
     // A parameter that the driver has not registered: devlink_param_get_from_info finds none.
     let pf = state.pf_mut(address).ok_or(Errno::EINVAL)?;
     let switchdev = pf.eswitch.mode == EswitchMode::Switchdev;
@@ -91,12 +95,20 @@ pub(super) fn set_param(
             }
             now.clone_from(wanted);
         }
-        (SimParam::Driverinit(now), ParamMode::Driverinit, ParamValue::Bool(wanted)) => *now = *wanted,
+        (SimParam::Driverinit(driverinit), ..) => return set_driverinit(driverinit, mode, value),
         // The type of a value is checked before its mode; a mode that is not supported is EOPNOTSUPP.
-        (SimParam::Runtime(_), _, ParamValue::Text(_))
-        | (SimParam::Driverinit(_), _, ParamValue::Bool(_)) => {
-            return Err(Errno::EOPNOTSUPP.into());
-        }
+        (SimParam::Runtime(_), _, ParamValue::Text(_)) => return Err(Errno::EOPNOTSUPP.into()),
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(())
+}
+
+/// The value counts from the next reload on, and is what devlink shows from now on (`__devlink_nl_cmd_param_set_doit`
+/// and `devlink_nl_param_fill` in `net/devlink/param.c`).
+fn set_driverinit(driverinit: &mut Driverinit, mode: ParamMode, value: &ParamValue) -> Outcome {
+    match (mode, value) {
+        (ParamMode::Driverinit, ParamValue::Bool(wanted)) => driverinit.set = *wanted,
+        (_, ParamValue::Bool(_)) => return Err(Errno::EOPNOTSUPP.into()),
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(())

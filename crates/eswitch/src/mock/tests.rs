@@ -95,3 +95,75 @@ async fn a_vf_has_devlink_and_no_switch() {
     assert!(machine.devices().await.unwrap().contains(&vf));
     assert_eq!(machine.state(&vf).await.unwrap_err().errno(), Some(Errno::EOPNOTSUPP));
 }
+
+/// A host with one VF that mlx5 has, in switchdev mode, and the VF's address.
+async fn with_driven_vf() -> (Machine, PciAddress) {
+    let machine = with_vfs(1).await;
+    machine.set_mode(&DevlinkHandle::from(pf()), Mode::Switchdev, LIMIT).await.unwrap();
+    let address = machine.function(pf()).await.unwrap().sriov().unwrap().vfs[0];
+    machine.set_driver(address, "mlx5_core".parse().ok().as_ref()).await.unwrap();
+    (machine, address)
+}
+
+fn netdev(machine: &Machine, role: NetdevRole) -> Option<IfIndex> {
+    machine.elapse(Duration::from_secs(5));
+    machine.observe(|state| state.netdev_with(role).map(|(index, _)| index))
+}
+
+#[tokio::test]
+async fn a_vf_keeps_the_contract_of_reloads_and_its_representor_stays() {
+    let (machine, address) = with_driven_vf().await;
+    let vf = Vf::new(pf(), 0);
+    let representor = netdev(&machine, NetdevRole::Representor(vf)).unwrap();
+    let in_force = || {
+        let made = machine.observe(|state| auxiliary::all(state, address));
+        made.contains(&crate::Auxiliary::Eth)
+    };
+    let subject = contract::reload::Subject {
+        eswitch: &machine,
+        device: address.into(),
+        param: "enable_eth",
+        in_force: &in_force,
+        makes_netdev: true,
+        netdev: &|| netdev(&machine, NetdevRole::VfNetdev(vf)),
+        limit: patience(1),
+    };
+    contract::reload::all(&subject).await;
+    assert_eq!(netdev(&machine, NetdevRole::Representor(vf)), Some(representor));
+}
+
+#[tokio::test]
+async fn a_pf_is_reloaded_into_legacy_mode_and_not_while_it_is_bonded_in_hardware() {
+    let machine = with_vfs(2).await;
+    let device = DevlinkHandle::from(pf());
+    machine.set_mode(&device, Mode::Switchdev, LIMIT).await.unwrap();
+    let before = netdev(&machine, NetdevRole::Uplink(pf())).unwrap();
+    machine.reload(&device, Reload::DRIVER, LIMIT).await.unwrap();
+    assert_eq!(machine.state(&device).await.unwrap().mode, Mode::Legacy);
+    assert_ne!(netdev(&machine, NetdevRole::Uplink(pf())), Some(before));
+    assert_eq!(machine.function(pf()).await.unwrap().sriov().unwrap().vfs.len(), 2);
+}
+
+#[tokio::test]
+async fn a_reload_that_is_refused_or_fails_is_quoted_and_the_next_one_mends_it() {
+    let (machine, address) = with_driven_vf().await;
+    let (device, vf) = (DevlinkHandle::from(address), NetdevRole::VfNetdev(Vf::new(pf(), 0)));
+    let there = netdev(&machine, vf).unwrap();
+    let profile = |change: fn(&mut vdpa_hw::mock::Profile)| {
+        machine.meddle(|state| change(&mut state.pf_mut(pf()).unwrap().profile));
+    };
+    profile(|profile| profile.refuses_reload = Some("mlx5_core: Can't reload during firmware reset".into()));
+    let error = machine.reload(&device, Reload::DRIVER, LIMIT).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot reload {device}, action driver_reinit"));
+    let Error::Refused { refusal, .. } = error else { panic!("{error}") };
+    assert_eq!(refusal.message.as_deref(), Some("mlx5_core: Can't reload during firmware reset"));
+    assert_eq!(netdev(&machine, vf), Some(there));
+
+    profile(|profile| (profile.refuses_reload, profile.fails_reload) = (None, true));
+    machine.reload(&device, Reload::DRIVER, LIMIT).await.unwrap_err();
+    assert!(machine.reload_failed(&device).await.unwrap());
+    assert_eq!((netdev(&machine, vf), machine.auxiliaries().await.unwrap()[&address].len()), (None, 0));
+    profile(|profile| profile.fails_reload = false);
+    machine.reload(&device, Reload::DRIVER, LIMIT).await.unwrap();
+    assert!(!machine.reload_failed(&device).await.unwrap() && netdev(&machine, vf).is_some());
+}

@@ -44,7 +44,26 @@ pub enum SimParam {
     /// A text that holds at once.
     Runtime(String),
     /// A truth value that holds from the next reload on.
-    Driverinit(bool),
+    Driverinit(Driverinit),
+}
+
+/// A truth value that holds from the next reload on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driverinit {
+    /// What it is set to, and what devlink shows.
+    pub set: bool,
+    /// What it was set to when the driver was last loaded.
+    pub in_force: bool,
+}
+
+impl Driverinit {
+    /// On, as the driver has it when it is loaded first.
+    pub const ON: Self = Self { set: true, in_force: true };
+
+    /// The driver is loaded again.
+    pub(super) fn reload(&mut self) {
+        self.in_force = self.set;
+    }
 }
 
 /// What a PF keeps for one VF.
@@ -68,6 +87,26 @@ pub struct SimVf {
     pub vf: Vf,
     /// The MAC it took when its driver was bound.
     pub effective_mac: Option<MacAddress>,
+    /// `enable_eth`: whether it has a network device.
+    #[serde(default = "on")]
+    pub eth: Driverinit,
+    /// `enable_vnet`: whether it has what vDPA devices are made of.
+    #[serde(default = "on")]
+    pub vnet: Driverinit,
+    /// A reload took its driver down and did not bring it up.
+    #[serde(default)]
+    pub down: bool,
+}
+
+impl SimVf {
+    /// A VF that no driver has had yet.
+    pub fn new(vf: Vf) -> Self {
+        Self { vf, effective_mac: None, eth: Driverinit::ON, vnet: Driverinit::ON, down: false }
+    }
+}
+
+fn on() -> Driverinit {
+    Driverinit::ON
 }
 
 /// The switch of a PF.
@@ -153,6 +192,19 @@ pub struct Profile {
     /// Bonds of its ports do not become one in hardware.
     #[serde(default)]
     pub holds_lag: bool,
-    /// VFs have a vDPA management device once `mlx5_core` is bound to them.
+    /// VFs have a vDPA management device once `mlx5_core` is bound to them; without it, their driver has no
+    /// `enable_vnet` either (`mlx5_vnet_supported` in mlx5's `dev.c`).
     pub has_vdpa: bool,
+    /// VFs have no `enable_eth` and no `enable_vnet`: mlx5 before Linux 5.15.
+    #[serde(default)]
+    pub lacks_enable_params: bool,
+    /// The module that makes vDPA devices of VFs is not installed.
+    #[serde(default)]
+    pub lacks_vdpa_module: bool,
+    /// A reload of a function is refused with this text.
+    #[serde(default)]
+    pub refuses_reload: Option<String>,
+    /// A reload takes the function down and fails to bring it up again.
+    #[serde(default)]
+    pub fails_reload: bool,
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimNv, SimParam, SimPf, SimRole,
-    State,
+    Driverinit, Eswitch, EswitchMode, Inline, Netdev, NetdevRole, Profile, SimFunction, SimNv, SimParam,
+    SimPf, SimRole, State,
 };
 use crate::link::ManagementUse;
 use crate::nouns::{IfIndex, MacAddress, NetdevName, PciAddress, PciId};
@@ -56,6 +56,10 @@ pub fn mlx5() -> Profile {
         hangs_at_vf_count: false,
         holds_lag: false,
         has_vdpa: true,
+        lacks_enable_params: false,
+        lacks_vdpa_module: false,
+        refuses_reload: None,
+        fails_reload: false,
     }
 }
 
@@ -75,11 +79,12 @@ pub fn drive(state: &mut State, address: PciAddress, driver: &str, vf_driver: &s
     }
 }
 
-/// The devlink parameters of `mlx5_core` that matter here, with its defaults
-/// (`Documentation/networking/devlink/mlx5.rst`).
+/// The devlink parameters that matter here of a PF with `mlx5_core`, with its defaults
+/// (`Documentation/networking/devlink/mlx5.rst`). It has no `enable_vnet`: that is for VFs (`mlx5_vnet_supported` in
+/// mlx5's `dev.c`).
 fn mlx5_params() -> BTreeMap<String, SimParam> {
-    let driverinit = ["enable_eth", "enable_rdma", "enable_roce", "enable_vnet"];
-    let driverinit = driverinit.map(|name| (name.to_owned(), SimParam::Driverinit(true)));
+    let driverinit = ["enable_eth", "enable_rdma", "enable_roce"];
+    let driverinit = driverinit.map(|name| (name.to_owned(), SimParam::Driverinit(Driverinit::ON)));
     let steering = ("flow_steering_mode".to_owned(), SimParam::Runtime("dmfs".to_owned()));
     driverinit.into_iter().chain([steering]).collect()
 }

@@ -29,7 +29,7 @@ mod state;
 mod tests;
 mod traffic;
 
-pub use card::{Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
+pub use card::{Driverinit, Eswitch, EswitchMode, Inline, Profile, SimParam, SimPf, SimVf, VfSettings};
 pub use fuse::{Fuse, Lasting, When};
 pub use machine::{Machine, Watcher};
 pub use nv::{SimNv, SimSetting};

@@ -8,7 +8,6 @@
 //! | `sriov.rs` | switches VFs on and off and waits for them |
 //! | `bind.rs` | binds and unbinds drivers |
 //! | `holders.rs` | finds who has a function open |
-//! | `uevents.rs` | hears the kernel say that a PCI device has changed |
 //!
 //! Every access runs on a thread of tokio's blocking pool, reads too: `sriov_numvfs` cannot be read
 //! while it is being written (both take the device's lock), a bind lasts as long as the driver's probe
@@ -31,7 +30,6 @@ mod sriov;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod uevents;
 
 use std::path::PathBuf;
 use std::sync::Arc;

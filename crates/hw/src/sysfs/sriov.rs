@@ -4,9 +4,8 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use vdpa_netlink::{Errno, Refusal};
+use vdpa_netlink::{Errno, Refusal, Uevents};
 
-use super::uevents::Uevents;
 use super::{Host, SysfsPci, holders};
 use crate::error::{Error, Result};
 use crate::nouns::PciAddress;
@@ -20,7 +19,7 @@ impl SysfsPci {
     pub(super) async fn switch_vfs(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         // Listen first: what happens from now on cannot be missed.
-        let mut uevents = match Uevents::open() {
+        let mut uevents = match Uevents::listen("pci") {
             Ok(uevents) => Some(uevents),
             Err(error) => {
                 tracing::debug!(%error, "no kernel announcements here: looking at intervals");

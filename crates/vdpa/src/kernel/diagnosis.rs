@@ -17,6 +17,13 @@ pub enum Diagnosis {
     WrongDriver(DriverName),
     /// The module that makes vDPA devices of this function's driver is not loaded and could not be.
     NoModule(&'static str),
+    /// The driver has no devlink parameter `enable_vnet` for the function, though it has its like: `mlx5_vnet_supported`
+    /// in mlx5's `dev.c` says no.
+    NotEmulated,
+    /// The driver makes no `vnet` device of the function, of which the module would make one.
+    NoVnet,
+    /// The module does not take the function's `vnet` device, whose name this is.
+    NotTaken(String),
     /// All is loaded, and the function still has none: its firmware does not offer it, or it is turned off.
     NotOffered {
         /// The functions that have one.
@@ -54,8 +61,18 @@ impl Diagnosis {
             Self::NoModule(_) => {
                 "install the distribution's extra kernel modules, or a kernel with CONFIG_MLX5_VDPA_NET"
             }
+            Self::NotEmulated => {
+                "newer firmware (22.29.2002 or newer for a ConnectX-6 Dx), or a kernel with CONFIG_MLX5_VDPA_NET"
+            }
+            Self::NoVnet => {
+                "`vdpa setup` sets enable_vnet of the VF and reloads it; `devlink dev param show` lists what it has"
+            }
+            Self::NotTaken(_) => {
+                "`dmesg` says why the module mlx5_vdpa does not take it; check the firmware setting UCTX_EN=1"
+            }
             Self::NotOffered { .. } => {
-                "check the firmware (22.29.2002 or newer, UCTX_EN=1) and the VF's devlink parameter enable_vnet"
+                "`vdpa setup` sets enable_vnet of a VF and reloads it; if that is done, check the firmware (22.29.2002 \
+                 or newer, UCTX_EN=1)"
             }
         }
     }
@@ -79,6 +96,12 @@ impl fmt::Display for Diagnosis {
             Self::NoDriver => f.write_str("no driver is bound to it"),
             Self::WrongDriver(driver) => write!(f, "its driver `{driver}` makes no vDPA devices"),
             Self::NoModule(module) => write!(f, "the kernel module `{module}` is not loaded and cannot be"),
+            Self::NotEmulated => f.write_str(
+                "its driver has no parameter enable_vnet for it: the firmware emulates no virtio queues for VFs, or the \
+                 kernel is built without mlx5_vdpa",
+            ),
+            Self::NoVnet => f.write_str("its driver has made no vnet device of it, for which enable_vnet has to be in force"),
+            Self::NotTaken(device) => write!(f, "the module mlx5_vdpa has not taken its device {device}"),
             Self::NotOffered { others } if others.is_empty() => {
                 f.write_str("its driver offers none, and no other function has one")
             }

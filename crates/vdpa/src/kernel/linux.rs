@@ -1,12 +1,14 @@
 //! The kernel's vDPA devices on this host: the one implementation that touches it.
 
 use std::fs;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
 use vdpa_hw::{DriverName, MacAddress, PciAddress};
-use vdpa_netlink::{Errno, Malformed, Message, Refusal, Request};
+use vdpa_netlink::{Errno, Malformed, Message, Refusal, Request, Uevents};
 
 use super::bus::Bus;
 use super::diagnosis::module_for;
@@ -19,6 +21,13 @@ use crate::error::{Error, Result};
 
 /// How long making and deleting a device may take: mlx5 sets up its whole device first.
 const CHANGE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a module may take to make a management device of a VF that has what it is made of: `mlx5_vdpa` asks the
+/// firmware for its capabilities, and other VFs may be before this one.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long to wait for an announcement before looking all the same.
+const LOOK_ANYWAY: Duration = Duration::from_millis(500);
 
 /// The running kernel, asked by netlink and sysfs.
 #[derive(Debug, Clone)]
@@ -90,7 +99,14 @@ impl Linux {
         };
         let is_there = |module: &str| self.sys.join("module").join(module).exists();
         let others = self.functions_with_mgmtdev().await;
-        Diagnosis::of(driver, self.sys.join("bus/vdpa").exists(), is_there, others)
+        let is_mlx5 = driver.as_ref().is_some_and(|driver| driver.as_str() == "mlx5_core");
+        match Diagnosis::of(driver, self.sys.join("bus/vdpa").exists(), is_there, others) {
+            // Kernels without the auxiliary bus (before 5.11) have other ways.
+            Diagnosis::NotOffered { .. } if is_mlx5 && self.sys.join("bus/auxiliary").exists() => {
+                self.vnet_of(function).map_or(Diagnosis::NoVnet, Diagnosis::NotTaken)
+            }
+            diagnosis => diagnosis,
+        }
     }
 
     /// What a refusal to make a device means.
@@ -135,6 +151,49 @@ impl Linux {
         Ok(self.mgmtdevs().await?.into_iter().find(|mgmtdev| mgmtdev.name == *name))
     }
 
+    /// The management device, as soon as its module has taken the device that the function's driver makes for it
+    /// (`driver_bound` in `drivers/base/dd.c` announces that); no later than [`PROBE_LIMIT`], and at once where there is
+    /// no such device, or nobody to take it.
+    async fn await_mgmtdev(
+        &self,
+        name: &MgmtDevName,
+        function: PciAddress,
+        module: Option<&str>,
+    ) -> Result<Option<MgmtDev>> {
+        let deadline = Instant::now() + PROBE_LIMIT;
+        // Listening starts before the first look: what comes in between is not missed.
+        let mut announced = Uevents::listen("auxiliary").ok();
+        let _waiting = tracing::debug_span!("vdpa.await_mgmtdev", waits_for = "kernel", %function);
+        loop {
+            let found = self.find_mgmtdev(name).await?;
+            let may_come = module.is_some_and(|module| self.sys.join("module").join(module).exists())
+                && self.vnet_of(function).is_some();
+            if found.is_some() || !may_come || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            // Announcements do not reach a network namespace that belongs to a container.
+            let anyway = deadline.min(Instant::now() + LOOK_ANYWAY);
+            let heard = async {
+                match &mut announced {
+                    Some(announced) => announced.next().await,
+                    None => pending().await,
+                }
+            };
+            if let Ok(Err(error)) = timeout_at(anyway, heard).await {
+                tracing::debug!(%error, "kernel announcements ended: looking at intervals");
+                announced = None;
+            }
+        }
+    }
+
+    /// The auxiliary device that mlx5 makes of a VF for its vDPA: `mlx5_core.vnet.5`.
+    fn vnet_of(&self, function: PciAddress) -> Option<String> {
+        let directory = self.sys.join("bus/pci/devices").join(function.to_string());
+        let mut names =
+            fs::read_dir(directory).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.find(|name| name.contains(".vnet."))
+    }
+
     /// Whether a module is loaded and done with its initialization (`initstate`; built-in ones have none).
     fn is_live(&self, module: &str) -> bool {
         let directory = self.sys.join("module").join(module);
@@ -177,15 +236,13 @@ impl KernelVdpa for Linux {
         }
         let module = self.pci_driver(function).ok().flatten().and_then(|driver| module_for(&driver));
         // udev may be loading it at this moment; modprobe(8) then waits until that is done.
-        if let Some(module) = module.filter(|module| !self.is_live(module)) {
-            match modules::load(module).await {
-                Ok(()) => {
-                    if let Some(found) = self.find_mgmtdev(&name).await? {
-                        return Ok(found);
-                    }
-                }
-                Err(error) => tracing::warn!(module, error = %error.chain(), "cannot load the module"),
-            }
+        if let Some(module) = module.filter(|module| !self.is_live(module))
+            && let Err(error) = modules::load(module).await
+        {
+            tracing::warn!(module, error = %error.chain(), "cannot load the module");
+        }
+        if let Some(found) = self.await_mgmtdev(&name, function, module).await? {
+            return Ok(found);
         }
         let diagnosis = self.diagnose(function).await;
         Err(Error::NoMgmtdev { wanted: function.to_string(), diagnosis, refusal: None })
@@ -290,6 +347,13 @@ mod tests {
         assert_eq!(linux.diagnose(function).await, Diagnosis::NoVdpaCore);
         fs::create_dir_all(root.path().join("bus/vdpa")).unwrap();
         assert_eq!(linux.diagnose(function).await, Diagnosis::NoModule("mlx5_vdpa"));
+        fs::create_dir_all(root.path().join("module/mlx5_vdpa")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NotOffered { others: Vec::new() });
+        fs::create_dir_all(root.path().join("bus/auxiliary")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NoVnet);
+        fs::create_dir_all(device.join("mlx5_core.vnet.3")).unwrap();
+        assert_eq!(linux.diagnose(function).await, Diagnosis::NotTaken("mlx5_core.vnet.3".into()));
+        fs::remove_dir(root.path().join("module/mlx5_vdpa")).unwrap();
         let error = Error::NoMgmtdev {
             wanted: function.to_string(),
             diagnosis: linux.diagnose(function).await,

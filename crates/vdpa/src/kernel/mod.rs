@@ -14,8 +14,9 @@
 //! Devices are made and read by generic netlink (family `vdpa`, `include/uapi/linux/vdpa.h`), bound
 //! through /sys/bus/vdpa, and their character device is found there too.
 //!
-//! Absent on purpose: turning a VF's management device on (`enable_vnet`, devlink) and off-loading its
-//! Ethernet device (`enable_eth`) are devlink parameters and belong to the eswitch layer.
+//! Absent on purpose: having a VF's driver make what a management device is made of (`enable_vnet`), and no network device
+//! beside it (`enable_eth`), is a matter of devlink parameters and a reload, and so of the eswitch layer
+//! (`vdpa_eswitch::Auxiliary`).
 
 mod bus;
 #[cfg(test)]
@@ -60,7 +61,7 @@ pub trait KernelVdpa: std::fmt::Debug + Send + Sync {
     async fn mgmtdev(&self, name: &MgmtDevName) -> Result<MgmtDev>;
 
     /// The management device of a PCI function, loading the kernel modules it takes where they are
-    /// missing (root). [`Error::NoMgmtdev`] says why there is none.
+    /// missing (root); one that is about to come is waited for. [`Error::NoMgmtdev`] says why there is none.
     async fn mgmtdev_of(&self, function: PciAddress) -> Result<MgmtDev>;
 
     /// All vDPA devices. None where the kernel's vDPA core is not loaded.

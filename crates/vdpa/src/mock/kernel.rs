@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use vdpa_hw::mock::{self, Machine, SimRole, State};
+use vdpa_hw::mock::{self, Machine, Profile, SimRole, SimVf, State};
 use vdpa_hw::{MacAddress, PciAddress};
 use vdpa_netlink::{Errno, Refusal};
 
@@ -27,7 +27,9 @@ pub(super) fn mgmtdev(state: &State, function: PciAddress) -> Option<MgmtDev> {
     let sim = state.functions.get(&function)?;
     let SimRole::Vf(vf) = sim.role else { return None };
     let driven = sim.driver.as_ref().is_some_and(|driver| driver.as_str() == "mlx5_core");
-    (driven && state.pf(vf.vf.pf)?.profile.has_vdpa).then(|| MgmtDev {
+    let profile = profile(state, vf)?;
+    let probed = driven && !vf.down && vf.vnet.in_force && !profile.lacks_vdpa_module;
+    (probed && profile.has_vdpa).then(|| MgmtDev {
         name: MgmtDevName::of_pci(function),
         classes: 1 << NET,
         max_vqs: Some(MAX_VQS),
@@ -35,15 +37,25 @@ pub(super) fn mgmtdev(state: &State, function: PciAddress) -> Option<MgmtDev> {
     })
 }
 
+fn profile(state: &State, vf: SimVf) -> Option<&Profile> {
+    state.pf(vf.vf.pf).map(|pf| &pf.profile)
+}
+
 fn diagnose(state: &State, function: PciAddress) -> Diagnosis {
     let Some(sim) = state.functions.get(&function) else { return Diagnosis::NoFunction };
     match &sim.driver {
         None => Diagnosis::NoDriver,
         Some(driver) if driver.as_str() != "mlx5_core" => Diagnosis::WrongDriver(driver.clone()),
-        Some(_) => {
-            let others = state.functions.keys().copied().filter(|other| mgmtdev(state, *other).is_some());
-            Diagnosis::NotOffered { others: others.collect() }
-        }
+        Some(_) => match sim.role {
+            SimRole::Vf(vf) if profile(state, vf).is_some_and(|profile| profile.lacks_vdpa_module) => {
+                Diagnosis::NoModule("mlx5_vdpa")
+            }
+            SimRole::Vf(_) => Diagnosis::NoVnet,
+            SimRole::Pf(_) | SimRole::Plain => {
+                let others = state.functions.keys().copied().filter(|other| mgmtdev(state, *other).is_some());
+                Diagnosis::NotOffered { others: others.collect() }
+            }
+        },
     }
 }
 

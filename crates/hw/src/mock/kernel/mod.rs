@@ -7,6 +7,7 @@ mod eswitch;
 mod firmware;
 mod netdev;
 mod pci;
+mod reload;
 mod traffic;
 
 use vdpa_netlink::Refusal;
@@ -20,6 +21,7 @@ pub use netdev::{
     ovs_restarts, remove_ingress_qdisc, set_ovs_ports, set_representor_names, set_tc_offload, set_up, set_vf,
 };
 pub use pci::{bind, pull_out, set_autoprobe, set_vf_count, unbind};
+pub use reload::reload;
 pub use traffic::forward;
 
 /// The result of an operation on the machine.

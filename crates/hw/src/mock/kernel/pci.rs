@@ -139,7 +139,7 @@ pub(super) fn vf_appears(state: &mut State, vf: Vf) {
         driver_override: None,
         numa_node: parent.numa_node,
         iommu_group: parent.iommu_group.map(|group| group + 100 + u32::from(vf.index.get())),
-        role: SimRole::Vf(SimVf { vf, effective_mac: None }),
+        role: SimRole::Vf(SimVf::new(vf)),
     };
     let driver = parent.driver.clone();
     state.functions.insert(address, function);
@@ -160,14 +160,29 @@ fn probe(state: &mut State, address: PciAddress, driver: DriverName) {
     let ignored = state.pf(vf.pf).is_some_and(|pf| pf.profile.ignores_mac);
     let mac = if admin == MacAddress::ZERO || ignored { random_mac(vf) } else { admin };
     if let Some(SimFunction { role: SimRole::Vf(sim), .. }) = state.functions.get_mut(&address) {
-        sim.effective_mac = Some(mac);
+        // Parameters are a driver's, and as new with it (`mlx5_devlink_params_register` in mlx5's `devlink.c`).
+        *sim = SimVf { effective_mac: Some(mac), ..SimVf::new(vf) };
     }
     if makes_netdev {
-        let base = state.pf(vf.pf).map(|pf| pf.netdev.to_string()).unwrap_or_default();
-        let netdev = Netdev { role: NetdevRole::VfNetdev(vf), ..plain(&format!("{base}v{}", vf.index), mac) };
-        let netdev = renamed_by_udev(netdev);
-        state.later(NETDEV_MS, Coming::Netdev(Box::new(netdev)));
+        vf_netdev_comes(state, vf, mac);
     }
+}
+
+/// A VF's driver makes its network device.
+pub(super) fn vf_netdev_comes(state: &mut State, vf: Vf, mac: MacAddress) {
+    let base = state.pf(vf.pf).map(|pf| pf.netdev.to_string()).unwrap_or_default();
+    let netdev = Netdev { role: NetdevRole::VfNetdev(vf), ..plain(&format!("{base}v{}", vf.index), mac) };
+    let netdev = renamed_by_udev(netdev);
+    state.later(NETDEV_MS, Coming::Netdev(Box::new(netdev)));
+}
+
+/// What a VF's driver has made of it goes: its network device, also one that is on its way, and its vDPA device
+/// (`vdpa_mgmtdev_unregister` in `drivers/vdpa/vdpa.c`).
+pub(super) fn vf_is_taken_down(state: &mut State, vf: Vf, address: PciAddress) {
+    let role = NetdevRole::VfNetdev(vf);
+    state.vdpa.retain(|_, device| device.parent != address);
+    drop_netdevs(state, |netdev| netdev.role == role);
+    state.agenda.retain(|(_, coming)| !matches!(coming, Coming::Netdev(netdev) if netdev.role == role));
 }
 
 /// A card is pulled out, or falls off the bus: its functions go with everything that hangs on them
