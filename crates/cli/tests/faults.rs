@@ -83,6 +83,14 @@ async fn every_operation_may_fail_with_a_bridge_of_the_userspace_datapath() {
     .await;
 }
 
+/// The kernel's vDPA, on VFs that somebody else made: their parameters and reloads may fail, too, and come back.
+#[tokio::test]
+async fn every_operation_may_fail_with_the_kernels_vdpa_on_vfs_that_were_there() {
+    let file = "[[nic]]\npci = \"0000:43:00.0\"\nvfs = 1\n[[nic.vf]]\nindex = 0\ndatapath = \"kernel\"\n";
+    every_operation_fails(file, |bench| bench.with_bound_vfs(1)).await;
+    every_operation_fails(file, |_| ()).await;
+}
+
 #[tokio::test]
 async fn every_operation_may_fail_with_vfs_and_offload_there_before() {
     every_operation_fails(reference(), |bench| {

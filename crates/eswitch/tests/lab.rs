@@ -2,11 +2,14 @@
 //! with other rules. `cargo xtask hw-test --tier lab` runs them, in a VM that they may change as they like.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use vdpa_eswitch::contract::{self, Inline, Subject};
-use vdpa_eswitch::{DevlinkHandle, Eswitch as _, Kernel, Mode, ParamMode, ParamValue, patience};
-use vdpa_hw::VfIndex;
+use vdpa_eswitch::{
+    Auxiliary, DevlinkHandle, Eswitch as _, Kernel, Mode, ParamMode, ParamValue, Reload, patience,
+};
+use vdpa_hw::{IfIndex, PciAddress, VfIndex};
 
 fn write(path: &str, text: &str) {
     fs::write(path, text).unwrap_or_else(|error| panic!("{text} to {path}: {error}"));
@@ -103,4 +106,98 @@ async fn the_pretend_cards_refusal_is_quoted() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(cause, "kernel: labcx: Failed setting eswitch to offloads (EBUSY)");
     assert_eq!(kernel.state(&device).await.unwrap().mode, Mode::Legacy);
+}
+
+/// The network device below a device in sysfs.
+fn netdev(device: &Path) -> Option<IfIndex> {
+    let mut netdevs = fs::read_dir(device.join("net")).ok()?;
+    let index = fs::read_to_string(netdevs.next()?.ok()?.path().join("ifindex")).ok()?;
+    index.trim().parse().ok().map(IfIndex)
+}
+
+/// A driver that nobody here wrote, whose debugfs shows what it acts by: `test1`, which it reads when it is loaded.
+#[tokio::test]
+async fn netdevsim_keeps_the_contract_of_reloads_and_its_refusals_are_quoted() {
+    assert!(std::process::Command::new("modprobe").arg("netdevsim").status().unwrap().success());
+    write("/sys/bus/netdevsim/new_device", "3 1");
+    let debugfs = Path::new("/sys/kernel/debug/netdevsim/netdevsim3");
+    let device: DevlinkHandle = "netdevsim/netdevsim3".parse().unwrap();
+    let (kernel, limit) = (Kernel::new(), patience(0));
+    let on = |file: &str| fs::read_to_string(debugfs.join(file)).unwrap().trim() == "Y";
+    let set = |file: &str, value: &str| write(debugfs.join(file).to_str().unwrap(), value);
+    let subject = contract::reload::Subject {
+        eswitch: &kernel,
+        device: device.clone(),
+        param: "test1",
+        in_force: &|| on("test1"),
+        makes_netdev: false,
+        netdev: &|| netdev(Path::new("/sys/bus/netdevsim/devices/netdevsim3")),
+        limit,
+    };
+    contract::reload::all(&subject).await;
+
+    let refusal = async || {
+        let error = kernel.reload(&device, Reload::DRIVER, limit).await.unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    let there = (subject.netdev)().unwrap();
+    set("dont_allow_reload", "Y");
+    assert_eq!(
+        refusal().await,
+        "kernel: netdevsim: User forbid the reload for testing purposes (EOPNOTSUPP)"
+    );
+    assert!(!kernel.reload_failed(&device).await.unwrap());
+    assert_eq!((subject.netdev)(), Some(there));
+    set("dont_allow_reload", "N");
+    set("fail_reload", "Y");
+    assert_eq!(
+        refusal().await,
+        "kernel: netdevsim: User setup the reload to fail for testing purposes (EINVAL)"
+    );
+    assert!(kernel.reload_failed(&device).await.unwrap());
+    assert_eq!((subject.netdev)(), None);
+    // What failed once is mended by the next.
+    set("fail_reload", "N");
+    kernel.reload(&device, Reload::DRIVER, limit).await.unwrap();
+    assert!(!kernel.reload_failed(&device).await.unwrap() && (subject.netdev)().is_some());
+    write("/sys/bus/netdevsim/del_device", "3");
+}
+
+/// A VF's own devlink device: its netdev goes with `enable_eth` and comes again; its representor, the PF's, stays.
+#[tokio::test]
+async fn a_pretend_cards_vf_keeps_the_contract_of_reloads() {
+    let (kernel, pf) = (Kernel::new(), card(8));
+    kernel.set_mode(&pf, Mode::Switchdev, patience(8)).await.unwrap();
+    let function = fs::read_link(format!("/sys/bus/pci/devices/{}/virtfn0", pf.name())).unwrap();
+    let address: PciAddress = function.file_name().unwrap().to_str().unwrap().parse().unwrap();
+    let sysfs = Path::new("/sys/bus/pci/devices").join(address.to_string());
+    write(sysfs.join("driver_override").to_str().unwrap(), "mlx5_core");
+    write("/sys/bus/pci/drivers_probe", &address.to_string());
+    let representors = kernel.representors(&pf).await.unwrap();
+    let has = |class: &str| {
+        let entries = fs::read_dir(&sysfs).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.contains(class))
+    };
+    for (class, param, name) in
+        [(Auxiliary::Eth, "enable_eth", ".eth."), (Auxiliary::Vnet, "enable_vnet", ".vnet.")]
+    {
+        let subject = contract::reload::Subject {
+            eswitch: &kernel,
+            device: address.into(),
+            param,
+            in_force: &|| has(name),
+            makes_netdev: class == Auxiliary::Eth,
+            netdev: &|| netdev(&sysfs),
+            limit: patience(8),
+        };
+        contract::reload::all(&subject).await;
+        assert!(kernel.auxiliaries().await.unwrap()[&address].contains(&class));
+    }
+    assert_eq!(
+        kernel.representors(&pf).await.unwrap().vfs[&VfIndex::new(0)].index,
+        representors.vfs[&VfIndex::new(0)].index
+    );
+    write(sysfs.join("driver/unbind").to_str().unwrap(), &address.to_string());
+    assert!(!kernel.auxiliaries().await.unwrap().contains_key(&address));
+    kernel.set_mode(&pf, Mode::Legacy, patience(8)).await.unwrap();
 }

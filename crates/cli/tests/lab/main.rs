@@ -4,6 +4,7 @@
 //! Each leaves the machine as it was, and says so if it does not. What they do not show: the card is a
 //! pretence, `in_hw` is its driver's word for it, and packets pass tc in software.
 
+mod auxiliary;
 mod boot;
 mod card;
 mod clock;

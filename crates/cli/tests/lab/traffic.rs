@@ -1,5 +1,7 @@
 //! Hosts at the ends of the card's ports, in network namespaces of their own, and traffic between them.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::guest::{Guest, VFS_8, netdevs, wait_for};
@@ -9,15 +11,29 @@ pub(crate) struct Host {
     namespace: String,
     netdev: String,
     address: String,
+    /// The vDPA device whose virtio driver the network device is of.
+    vdpa: Option<String>,
 }
 
 impl Host {
-    /// Behind VF `index` of the small card: where its VM would be.
+    /// Behind VF `index` of the small card: where its VM would be. Of a VF for the kernel's vDPA, which has no network
+    /// device of its own, that is a virtio driver on its vDPA device, until the value returned is dropped.
     pub(crate) fn behind_vf(guest: &Guest, index: u16, address: &str) -> Self {
-        let link = format!("/sys/bus/pci/devices/{}/virtfn{index}", Guest::pf(VFS_8));
-        let function = std::fs::read_link(link).unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-        let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
-        Self::with(guest, &netdev, address)
+        let function = vf_address(index);
+        match vdpa_device(&function) {
+            Some(vdpa) => {
+                guest.run("modprobe", &["-a", "virtio_vdpa", "virtio_net"]);
+                hand_over(&vdpa, "vhost_vdpa", "virtio_vdpa");
+                let netdev = wait_for("the vDPA device's network device", || virtio_netdev(&vdpa));
+                guest.run("udevadm", &["settle"]);
+                let netdev = virtio_netdev(&vdpa).unwrap_or(netdev);
+                Self { vdpa: Some(vdpa), ..Self::with(guest, &netdev, address) }
+            }
+            None => {
+                let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
+                Self::with(guest, &netdev, address)
+            }
+        }
     }
 
     /// At the far end of the card's cable.
@@ -28,7 +44,7 @@ impl Host {
     fn with(guest: &Guest, netdev: &str, address: &str) -> Self {
         let namespace = format!("host-{netdev}");
         guest.run("ip", &["netns", "add", &namespace]);
-        let host = Self { namespace, netdev: netdev.to_owned(), address: address.to_owned() };
+        let host = Self { namespace, netdev: netdev.to_owned(), address: address.to_owned(), vdpa: None };
         guest.run("ip", &["link", "set", netdev, "netns", &host.namespace]);
         host.ip(&["addr", "add", &format!("{address}/24"), "dev", netdev]);
         host.ip(&["link", "set", netdev, "up"]);
@@ -81,6 +97,39 @@ impl Drop for Host {
     fn drop(&mut self) {
         // It goes in the background, and comes back down and without its address.
         drop(Command::new("ip").args(["netns", "del", &self.namespace]).status());
+        if let Some(vdpa) = &self.vdpa {
+            hand_over(vdpa, "virtio_vdpa", "vhost_vdpa");
+        }
+    }
+}
+
+/// Where VF `index` of the small card sits.
+pub(crate) fn vf_address(index: u16) -> String {
+    let link = format!("/sys/bus/pci/devices/{}/virtfn{index}", Guest::pf(VFS_8));
+    fs::read_link(link).unwrap().file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The vDPA device on a function.
+fn vdpa_device(function: &str) -> Option<String> {
+    let mut devices = fs::read_dir("/sys/bus/vdpa/devices").ok()?.map(Result::unwrap);
+    let on_it =
+        |target: &Path| target.parent().and_then(Path::file_name).is_some_and(|name| name == function);
+    let found = devices.find(|device| on_it(&fs::read_link(device.path()).unwrap()));
+    found.map(|device| device.file_name().into_string().unwrap())
+}
+
+/// The network device of a vDPA device that `virtio_vdpa` has.
+fn virtio_netdev(vdpa: &str) -> Option<String> {
+    let entries = fs::read_dir(format!("/sys/bus/vdpa/devices/{vdpa}")).ok()?.map(Result::unwrap);
+    let netdevs = entries.flat_map(|entry| fs::read_dir(entry.path().join("net"))).flatten();
+    netdevs.map(|netdev| netdev.unwrap().file_name().into_string().unwrap()).next()
+}
+
+/// Gives a vDPA device to another driver.
+fn hand_over(vdpa: &str, from: &str, to: &str) {
+    for (driver, file) in [(from, "unbind"), (to, "bind")] {
+        let path = format!("/sys/bus/vdpa/drivers/{driver}/{file}");
+        fs::write(&path, vdpa).unwrap_or_else(|error| panic!("{vdpa} to {path}: {error}"));
     }
 }
 
