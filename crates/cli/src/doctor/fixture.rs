@@ -190,10 +190,6 @@ impl Evidence {
         self.set_param("flow_steering_mode", &ParamValue::Text(mode.to_owned()));
     }
 
-    pub(super) fn enable_vnet(&mut self, on: bool) {
-        self.set_param("enable_vnet", &ParamValue::Bool(on));
-    }
-
     fn set_param(&mut self, name: &str, value: &ParamValue) {
         let params = self.card().params.as_mut().unwrap();
         let param = params.iter_mut().find(|param| param.name == name).unwrap();
