@@ -197,6 +197,14 @@ pub struct CardVf {
     pub function: Seen<Function>,
     /// Who holds it.
     pub users: Seen<Vec<User>>,
+    /// What its driver's parameters `enable_eth` and `enable_vnet` are set to; `None` where it has no such parameter.
+    #[serde(default = "not_looked_at")]
+    pub enabled: Seen<[Option<bool>; 2]>,
+}
+
+/// By a program before this was looked at.
+fn not_looked_at() -> Seen<[Option<bool>; 2]> {
+    Err("not looked at".to_owned())
 }
 
 /// Who holds a VF.

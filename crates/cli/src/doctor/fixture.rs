@@ -202,7 +202,12 @@ impl Evidence {
         let vf = Vf::new(pf.address, index);
         let address = pf.address.offset_by(2 + index).unwrap();
         let function = Function { address, role: Role::Vf(vf), ..pf };
-        self.card().vfs.push(CardVf { vf, function: Ok(function), users: Ok(Vec::new()) });
+        self.card().vfs.push(CardVf {
+            vf,
+            function: Ok(function),
+            users: Ok(Vec::new()),
+            enabled: Ok([Some(true); 2]),
+        });
         self.card().vfs.last_mut().unwrap()
     }
 

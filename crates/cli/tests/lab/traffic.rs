@@ -27,7 +27,9 @@ impl Host {
                 let netdev = wait_for("the vDPA device's network device", || virtio_netdev(&vdpa));
                 guest.run("udevadm", &["settle"]);
                 let netdev = virtio_netdev(&vdpa).unwrap_or(netdev);
-                Self { vdpa: Some(vdpa), ..Self::with(guest, &netdev, address) }
+                let mut host = Self::with(guest, &netdev, address);
+                host.vdpa = Some(vdpa);
+                host
             }
             None => {
                 let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
@@ -121,8 +123,8 @@ fn vdpa_device(function: &str) -> Option<String> {
 /// The network device of a vDPA device that `virtio_vdpa` has.
 fn virtio_netdev(vdpa: &str) -> Option<String> {
     let entries = fs::read_dir(format!("/sys/bus/vdpa/devices/{vdpa}")).ok()?.map(Result::unwrap);
-    let netdevs = entries.flat_map(|entry| fs::read_dir(entry.path().join("net"))).flatten();
-    netdevs.map(|netdev| netdev.unwrap().file_name().into_string().unwrap()).next()
+    let mut netdevs = entries.flat_map(|entry| fs::read_dir(entry.path().join("net"))).flatten();
+    netdevs.next().map(|netdev| netdev.unwrap().file_name().into_string().unwrap())
 }
 
 /// Gives a vDPA device to another driver.

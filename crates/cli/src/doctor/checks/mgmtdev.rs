@@ -60,7 +60,14 @@ fn of_vf(evidence: &Evidence, vf: &CardVf, offered: &[vdpa_hw::PciAddress]) -> C
         let name = module.parse().ok();
         name.zip(modules.as_ref().ok()).is_some_and(|(name, modules)| modules.state(&name).is_there())
     };
-    let diagnosis = Diagnosis::of(function.driver.clone(), has_bus, is_there, offered.to_vec());
+    let diagnosis = match Diagnosis::of(function.driver.clone(), has_bus, is_there, offered.to_vec()) {
+        Diagnosis::NotOffered { others } => match vf.enabled {
+            Ok([Some(_), None]) => Diagnosis::NotEmulated,
+            Ok([_, Some(false)]) => Diagnosis::NoVnet,
+            _ => Diagnosis::NotOffered { others },
+        },
+        diagnosis => diagnosis,
+    };
     let check = Check::pass(vf.vf, format!("none for pci/{}", function.address), SOURCE);
     check.fail(diagnosis.to_string()).remedy(diagnosis.hint())
 }
@@ -93,6 +100,11 @@ mod tests {
         evidence.add_vf(0);
         assert!(check(&evidence, "mgmtdev").fails("its driver offers none"));
         assert!(check(&evidence, "mgmtdev").remedy.unwrap().contains("UCTX_EN=1"));
+        evidence.card().vfs[0].enabled = Ok([Some(true), Some(false)]);
+        assert!(check(&evidence, "mgmtdev").fails("enable_vnet has to be in force"));
+        assert!(check(&evidence, "mgmtdev").remedy.unwrap().contains("vdpa setup"));
+        evidence.card().vfs[0].enabled = Ok([Some(true), None]);
+        assert!(check(&evidence, "mgmtdev").fails("no parameter enable_vnet for it"));
         evidence.file("/proc/modules", "vdpa 1 0 - Live\n");
         assert!(check(&evidence, "mgmtdev").fails("`mlx5_vdpa` is not loaded"));
         evidence.without("/sys/bus/vdpa");

@@ -1,6 +1,6 @@
 //! The cards: those of the host file, or every one that could be meant.
 
-use vdpa_eswitch::{DevlinkHandle, Info};
+use vdpa_eswitch::{Auxiliary, DevlinkHandle, Info};
 use vdpa_hw::firmware::{
     INTERNAL_CPU_MODEL, INTERNAL_CPU_OFFLOAD_ENGINE, NUM_OF_VFS, PF_NUM_OF_VF_VALID, SRIOV_EN, SettingName,
     UCTX_EN,
@@ -159,7 +159,11 @@ async fn card_vfs(host: &Host, view: &View<'_>, pf: PciAddress, vfs: &[(Vf, PciA
         };
         let function =
             seen("sysfs", async { view.function(*address).await.map(std::sync::Arc::unwrap_or_clone) }).await;
-        found.push(CardVf { vf: *vf, function, users });
+        let enabled = async |class| view.enabled(*address, class).await;
+        let enabled =
+            seen("devlink", async { Ok([enabled(Auxiliary::Eth).await?, enabled(Auxiliary::Vnet).await?]) })
+                .await;
+        found.push(CardVf { vf: *vf, function, users, enabled });
     }
     found
 }
