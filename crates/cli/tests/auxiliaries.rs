@@ -147,7 +147,7 @@ async fn where_no_management_device_comes_the_cause_is_named() {
 
     let bench = Bench::new();
     bench.profile(|profile| {
-        profile.refuses_reload = Some("mlx5_core: Can't reload during firmware reset".into())
+        profile.refuses_reload = Some("mlx5_core: Can't reload during firmware reset".into());
     });
     let said = complaint(&bench, KERNEL).await;
     let expected = "cannot reload pci/0000:43:00.2, action driver_reinit: \
