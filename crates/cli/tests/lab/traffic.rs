@@ -20,22 +20,18 @@ impl Host {
     /// device of its own, that is a virtio driver on its vDPA device, until the value returned is dropped.
     pub(crate) fn behind_vf(guest: &Guest, index: u16, address: &str) -> Self {
         let function = vf_address(index);
-        match vdpa_device(&function) {
-            Some(vdpa) => {
-                guest.run("modprobe", &["-a", "virtio_vdpa", "virtio_net"]);
-                hand_over(&vdpa, "vhost_vdpa", "virtio_vdpa");
-                let netdev = wait_for("the vDPA device's network device", || virtio_netdev(&vdpa));
-                guest.run("udevadm", &["settle"]);
-                let netdev = virtio_netdev(&vdpa).unwrap_or(netdev);
-                let mut host = Self::with(guest, &netdev, address);
-                host.vdpa = Some(vdpa);
-                host
-            }
-            None => {
-                let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
-                Self::with(guest, &netdev, address)
-            }
-        }
+        let Some(vdpa) = vdpa_device(&function) else {
+            let netdev = wait_for("the VF's network device", || netdevs(&function).pop());
+            return Self::with(guest, &netdev, address);
+        };
+        guest.run("modprobe", &["-a", "virtio_vdpa", "virtio_net"]);
+        hand_over(&vdpa, "vhost_vdpa", "virtio_vdpa");
+        wait_for("the vDPA device's network device", || virtio_netdev(&vdpa));
+        guest.run("udevadm", &["settle"]);
+        let netdev = wait_for("its name", || virtio_netdev(&vdpa));
+        let mut host = Self::with(guest, &netdev, address);
+        host.vdpa = Some(vdpa);
+        host
     }
 
     /// At the far end of the card's cable.
