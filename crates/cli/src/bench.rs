@@ -38,8 +38,8 @@ pub use measure::{Bench, Server};
 pub use path::{Leg, Path, Through};
 pub use ping::{RoundTrips, read as read_ping};
 pub use plot::plot;
-pub(crate) use record::keep;
 pub use record::{Asked, FORMAT, Figure, Record, Result, Run, Unit};
+pub(crate) use record::{keep, keepable};
 
 /// Why a program that measures has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

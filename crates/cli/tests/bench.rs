@@ -120,7 +120,9 @@ fn what_cannot_be_is_refused_before_anything_is_measured() {
     kept.bench(&compared).exits(2).is_an_error("other.json is no record", "--record FILE");
     kept.keep("now.json", &record([1.0, 1.0], ["hardware", "hardware"]));
     let said = kept.bench(&["--read", "now.json", "--plot", "/dev/null"]).exits(1);
-    said.is_an_error("cannot write /dev/null", "df -h");
+    said.is_an_error("cannot write /dev/null", "name a file");
+    let kept_nowhere = ["--from", "here", "--to", "127.0.0.1", "--record", "/dev/null"];
+    kept.bench(&kept_nowhere).exits(1).is_an_error("cannot write /dev/null", "name a file");
     for wrong in [
         &[][..],
         &["--from", "here"],

@@ -13,6 +13,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -153,14 +154,28 @@ impl Record {
 /// # Errors
 /// [`Error::File`].
 pub(crate) fn keep(path: &std::path::Path, text: &str) -> std::result::Result<(), Error> {
-    let written = std::path::absolute(path).and_then(|path| match path.symlink_metadata() {
+    let place = keepable(path)?;
+    whole::write(&place, text.as_bytes()).map_err(|source| unwritten(path, source))
+}
+
+/// Where that file is to be; not in place of what is none.
+///
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn keepable(path: &std::path::Path) -> std::result::Result<PathBuf, Error> {
+    let place = std::path::absolute(path).map_err(|source| unwritten(path, source))?;
+    match place.symlink_metadata() {
         // Renaming over /dev/stdout would take it away from everybody.
         Ok(found) if !found.is_file() => {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "there is something else than a file"))
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "there is something else than a file");
+            Err(unwritten(path, source))
         }
-        _ => whole::write(&path, text.as_bytes()),
-    });
-    written.map_err(|source| Error::File { verb: "write", path: path.to_owned(), source })
+        _ => Ok(place),
+    }
+}
+
+fn unwritten(path: &std::path::Path, source: io::Error) -> Error {
+    Error::File { verb: "write", path: path.to_owned(), source }
 }
 
 impl Run {

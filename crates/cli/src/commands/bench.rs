@@ -9,7 +9,7 @@ use vdpa_ovs::BridgeName;
 use super::{Result, Session};
 use crate::bench::{
     Asked, Bench, Case, Direction, End, FORMAT, Facts, Rate, Record, Run, Server, Ssh, Through, compare,
-    keep, plot,
+    keep, keepable, plot,
 };
 use crate::doctor::evidence::Taken;
 use crate::error::Error;
@@ -103,18 +103,15 @@ pub struct Options {
 
 /// Measures, keeps, draws and compares.
 pub(super) async fn run(session: &Session, options: &Options) -> Result {
-    // What cannot be compared is found out before a minute has gone by.
+    // What cannot be compared or kept is found out before a minute has gone by.
     let earlier = options.compare.as_deref().map(Record::read).transpose()?;
-    let (record, interrupted) = match (&options.read, &options.from, options.to) {
-        (None, Some(from), Some(to)) => measured(session, options, from, to).await?,
-        (read, _, _) => {
-            let record = Record::read(read.as_deref().unwrap_or("-".as_ref()))?;
-            session.output.line(harmless(&record.taken.to_string()));
-            for (nth, run) in record.runs.iter().enumerate() {
-                show(session, run, nth.checked_sub(1).map(|last| &record.runs[last]));
-            }
-            (record, false)
-        }
+    for path in [&options.record, &options.plot].into_iter().flatten() {
+        keepable(path)?;
+    }
+    let (record, interrupted) = match (&options.from, options.to, &options.read) {
+        (Some(from), Some(to), _) => measured(session, options, from, to).await?,
+        (_, _, Some(read)) => (shown(session, read)?, false),
+        _ => unreachable!("one or the other is required"),
     };
     if let Some(path) = options.record.as_ref().filter(|_| !record.runs.is_empty()) {
         record.write(path)?;
@@ -124,7 +121,8 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result {
         keep(path, &plot(&record, earlier.as_ref()))?;
         session.output.line(format_args!("drawn in {}", path.display()));
     }
-    let comparison = earlier.map(|earlier| compare(&earlier, &record, f64::from(options.threshold)));
+    let compared = earlier.filter(|_| !record.runs.is_empty());
+    let comparison = compared.map(|earlier| compare(&earlier, &record, f64::from(options.threshold)));
     if let Some(comparison) = &comparison {
         show_comparison(session, comparison);
     }
@@ -146,6 +144,16 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result {
     let outcome =
         Outcome::done("bench", outcome, &[]).with("record", &record).with("comparison", &comparison);
     Ok(Outcome { exit_code: u8::from(failed), ..outcome })
+}
+
+/// Shows what was measured earlier.
+fn shown(session: &Session, path: &std::path::Path) -> Result<Record, Error> {
+    let record = Record::read(path)?;
+    session.output.line(harmless(&record.taken.to_string()));
+    for (nth, run) in record.runs.iter().enumerate() {
+        show(session, run, nth.checked_sub(1).map(|last| &record.runs[last]));
+    }
+    Ok(record)
 }
 
 /// Measures one case after the other; whether it was interrupted.
@@ -193,10 +201,12 @@ async fn measured(
         () = session.stop.requested() => Ok(true),
     };
     session.output.working(None);
-    if interrupted? && record.runs.is_empty() {
-        return Err(Error::Interrupted);
+    let interrupted = interrupted?;
+    if interrupted {
+        let all = count(cases.len(), "measurement");
+        session.output.caution(format_args!("interrupted after {} of {all}", record.runs.len()));
     }
-    Ok((record, session.stop.is_requested()))
+    Ok((record, interrupted))
 }
 
 async fn each(

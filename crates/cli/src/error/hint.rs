@@ -201,6 +201,7 @@ fn file_hint(error: &std::io::Error) -> &'static str {
         std::io::ErrorKind::ReadOnlyFilesystem => {
             "that file system is mounted read-only: `findmnt -o TARGET,OPTIONS` shows it"
         }
+        std::io::ErrorKind::InvalidInput => "name a file, or something that is not there yet",
         _ => "look for a full disk: `df -h`",
     }
 }

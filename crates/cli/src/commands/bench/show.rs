@@ -64,6 +64,9 @@ pub(super) fn show_comparison(session: &Session, comparison: &Comparison) {
 
 /// Whether it went through hardware, plainly.
 pub(super) fn tell(session: &Session, runs: &[Run], through: Through) {
+    if runs.is_empty() {
+        return;
+    }
     let of = |wanted| runs.iter().filter(|run| run.path.through == wanted).count();
     let all = count(runs.len(), "measurement");
     match through {
