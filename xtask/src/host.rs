@@ -57,12 +57,19 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa-vm", "qemu-system-x86_64", "qemu-system-x86"),
     need("vdpa-vm", "qemu-img", "qemu-utils"),
     need("vdpa-vm", "mtype", "mtools"),
+    need("vdpa-vm", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", "openvswitch-switch-dpdk"),
+    // A guest's kernel with its modules, as files: nothing here is booted with it.
+    need("vdpa-vm", INSTALLER, "debian-installer-12-netboot-amd64"),
+    need("vdpa-vm", "/bin/busybox", "busybox-static"),
+    need("vdpa-vm", "cpio", "cpio"),
     need("vdpa-boot", "secilc", "secilc"),
     need("dist", "dpkg-deb", "dpkg"),
     need("dist", "rpmbuild", "rpm"),
     need("xtask", "mmdebstrap", "mmdebstrap"),
     need("xtask", "/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
 ];
+
+const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux";
 
 const fn need(of: &'static str, witness: &'static str, package: &'static str) -> Need {
     Need { of, witness, package }

@@ -58,6 +58,7 @@ const WITHOUT_DPDK: &str = "/usr/lib/openvswitch-switch/ovs-vswitchd";
 pub struct Daemons {
     ovsdb: Child,
     vswitchd: Child,
+    netdevs: Netdevs,
     dir: tempfile::TempDir,
 }
 
@@ -80,7 +81,7 @@ impl Daemons {
         run(Command::new("ovsdb-tool").arg("create").arg(&database).arg(SCHEMA));
         let ovsdb = start_ovsdb(dir.path());
         let vswitchd = start_vswitchd(dir.path(), netdevs);
-        let daemons = Self { ovsdb, vswitchd, dir };
+        let daemons = Self { ovsdb, vswitchd, netdevs, dir };
         daemons.ready().await;
         daemons
     }
@@ -169,6 +170,24 @@ impl Daemons {
     /// If there is none.
     pub fn stop_ovsdb(&self) {
         signal(&self.ovsdb, Signal::STOP);
+    }
+
+    /// Kills ovs-vswitchd (SIGKILL). Its network namespace, if it had one of its own, goes with it.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn kill_vswitchd(&mut self) {
+        self.vswitchd.kill().and_then(|()| self.vswitchd.wait()).expect("ovs-vswitchd to be killed");
+    }
+
+    /// Starts ovs-vswitchd again, and waits until it answers. It has yet to take up the configuration that is there.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn restart_vswitchd(&mut self) {
+        self.kill_vswitchd();
+        self.vswitchd = start_vswitchd(self.dir(), self.netdevs);
+        self.answers(&self.vswitchd_control()).await;
     }
 
     /// Kills ovsdb-server (SIGKILL).

@@ -7,6 +7,8 @@ mod documents;
 mod domains;
 mod guests;
 mod libvirt;
+mod ping;
+mod pinger;
 
 use std::fs;
 use std::io::ErrorKind;
