@@ -24,18 +24,17 @@ pub(crate) async fn settle_server(daemons: &Daemons) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The processor time that both daemons of a directory have used so far.
+/// The processor time that both daemons of a directory have used so far, by every thread that still is.
 pub(crate) fn cpu(dir: &Path) -> Result<Duration, Failure> {
-    let mut ticks = 0;
+    let mut nanoseconds = 0;
     for daemon in ["ovsdb-server", "ovs-vswitchd"] {
         let pid = std::fs::read_to_string(dir.join(format!("{daemon}.pid")))?;
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))?;
-        // After the name in parentheses: state is the third field, utime and stime the 14th and 15th (proc(5)).
-        let fields = stat.rsplit_once(')').ok_or("no name in stat")?.1;
-        let mut times = fields.split_whitespace().skip(11).take(2);
-        for _ in 0..2 {
-            ticks += times.next().ok_or("no times in stat")?.parse::<u64>()?;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", pid.trim()))? {
+            // The first field is the time on a processor, in ns (the kernel's Documentation/scheduler/sched-stats.rst).
+            // A thread that has ended since it was listed has no file.
+            let Ok(stat) = std::fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            nanoseconds += stat.split_whitespace().next().ok_or("no time in schedstat")?.parse::<u64>()?;
         }
     }
-    Ok(Duration::from_millis(ticks * 10)) // USER_HZ is 100 on every Linux
+    Ok(Duration::from_nanos(nanoseconds))
 }

@@ -49,9 +49,7 @@ fn judge(table: &mut Table) {
         }
     }
     let floor = |table: &Table, contender| {
-        // It is counted in hundredths of a second, so that a median says nothing where it is less.
-        let cpu = table.mean(contender, "daemons' CPU")?;
-        Some(cpu + table.median(OURS, "round trip")?)
+        table.median(contender, "daemons' CPU").zip(table.median(OURS, "round trip")).map(|(cpu, trip)| cpu + trip)
     };
     let cpu = floor(table, OURS);
     table.target_most("add: ours / (the daemons' CPU + a round trip)", table.median(OURS, "add"), cpu, 1.05);

@@ -63,13 +63,6 @@ impl Table {
         Some(values[values.len() / 2])
     }
 
-    pub(crate) fn mean(&self, contender: &str, column: &str) -> Option<f64> {
-        let values = self.samples.get(contender)?.get(column)?;
-        #[allow(clippy::cast_precision_loss, reason = "a few rounds")]
-        let count = values.len() as f64;
-        Some(values.iter().sum::<f64>() / count)
-    }
-
     /// How much one contender's median is of another's.
     pub(crate) fn ratio(&mut self, what: &str, one: Option<f64>, other: Option<f64>) {
         self.held(what, one, other, |_| None);
