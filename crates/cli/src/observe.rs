@@ -101,13 +101,7 @@ async fn look(host: &Host, view: &View<'_>, step: &Step) -> Result<Option<Step>,
             let is_there = vlan.is_some() || view.link(device).await?.is_some();
             is_there.then(|| Step::Vlan { bridge: bridge.clone(), vf: *vf, vlan: vlan.flatten() })
         }
-        Step::Driver { vf, .. } => match view.vf_address(*vf).await? {
-            Some(address) => {
-                let driver = view.function(address).await?.driver.clone();
-                Some(Step::Driver { vf: *vf, driver })
-            }
-            None => None,
-        },
+        Step::Driver { vf, .. } => view.vf_driver(*vf).await?.map(|driver| Step::Driver { vf: *vf, driver }),
         Step::Auxiliary { vf, set, in_force } => match view.vf_address(*vf).await? {
             Some(address) => auxiliary(view, *vf, address, *set, *in_force).await?,
             None => None,

@@ -201,9 +201,7 @@ impl Drawer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.error("read", &error)),
         };
-        let version =
-            serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|json| json["version"].as_u64());
-        match version {
+        match serde_json::from_str::<Versioned>(&text).ok().and_then(|receipt| receipt.version) {
             Some(version) if version == u64::from(VERSION) => {
                 serde_json::from_str(&text).map(Some).map_err(|error| self.error("understand", &error))
             }
@@ -238,6 +236,12 @@ impl Drawer {
     fn error(&self, verb: &'static str, why: &dyn std::fmt::Display) -> Error {
         Error::Receipt { verb, path: self.path.clone(), why: why.to_string() }
     }
+}
+
+/// What every version of a receipt has: the rest is not looked at.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<u64>,
 }
 
 #[cfg(test)]

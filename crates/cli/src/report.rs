@@ -77,13 +77,21 @@ impl Output {
 
     /// One line on standard output, for people.
     pub fn line(&self, text: impl std::fmt::Display) {
-        if !self.json {
-            let (prefix, text) = (self.prefix, text.to_string());
-            let mut out = anstream::stdout();
-            let mut write = || text.lines().try_for_each(|line| writeln!(out, "{DIM}{prefix}{DIM:#}{line}"));
-            // A reader that has gone away (`vdpa plan | head`) is no reason to stop half-way.
-            self.spinner.suspend(|| drop(write()));
+        self.block(&text.to_string());
+    }
+
+    /// Lines on standard output, for people, in one write.
+    fn block(&self, text: &str) {
+        if self.json {
+            return;
         }
+        let mut lines: String =
+            text.lines().map(|line| format!("{DIM}{}{DIM:#}{line}\n", self.prefix)).collect();
+        if !self.has_colours() {
+            lines = anstream::adapter::strip_str(&lines).to_string();
+        }
+        // A reader that has gone away (`vdpa plan | head`) is no reason to stop half-way.
+        self.spinner.suspend(|| drop(std::io::stdout().write_all(lines.as_bytes())));
     }
 
     /// What is at work, on terminals; `None` where nothing is any more.
@@ -101,14 +109,12 @@ impl Output {
     pub fn changes(&self, changes: &[Change]) {
         let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
         let width = due.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
-        for change in &due {
+        let line = |change: &&Change| {
             let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
-            self.line(format_args!(
-                "  {:width$}  {DIM}{now} →{DIM:#} {BOLD}{}{BOLD:#}",
-                change.wanted.subject(),
-                change.wanted.value()
-            ));
-        }
+            let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
+            format!("  {subject:width$}  {DIM}{now} →{DIM:#} {BOLD}{wanted}{BOLD:#}\n")
+        };
+        self.block(&due.iter().map(line).collect::<String>());
         match (changes.len() - due.len(), due.len()) {
             (0, _) => {}
             (held, 0) => self.line(format_args!("  {GREEN}all {held} statements hold{GREEN:#}")),
@@ -120,18 +126,15 @@ impl Output {
     /// Every statement with whether it holds.
     pub fn statements(&self, changes: &[Change]) {
         let width = changes.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
-        for change in changes {
-            let subject = change.wanted.subject();
+        let line = |change: &Change| {
+            let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
             if change.holds() {
-                self.line(format_args!("  {GREEN}✓{GREEN:#} {subject:width$}  {}", change.wanted.value()));
-            } else {
-                let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
-                let wanted = change.wanted.value();
-                self.line(format_args!(
-                    "  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}"
-                ));
+                return format!("  {GREEN}✓{GREEN:#} {subject:width$}  {wanted}\n");
             }
-        }
+            let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+            format!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}\n")
+        };
+        self.block(&changes.iter().map(line).collect::<String>());
     }
 
     /// An error as a user should meet it: the object and the intent, what the kernel said, what became of

@@ -13,7 +13,7 @@ use vdpa_eswitch::{
     State, SteeringMode,
 };
 use vdpa_hw::firmware::{Setting, SettingName};
-use vdpa_hw::{Bond, Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
+use vdpa_hw::{Bond, DriverName, Function, IfIndex, Link, PciAddress, Vf, VfAttributes, VfIndex};
 use vdpa_ovs::{BridgeName, Observation};
 
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::step::Device;
 pub struct View<'a> {
     host: &'a Host,
     functions: Memo<PciAddress, Arc<Function>>,
+    vf_drivers: Memo<PciAddress, Arc<Vec<Option<DriverName>>>>,
     links: Memo<(), Arc<Links>>,
     bonds: Memo<(), Arc<Vec<Bond>>>,
     vf_attributes: Memo<PciAddress, Arc<BTreeMap<VfIndex, VfAttributes>>>,
@@ -83,6 +84,7 @@ impl<'a> View<'a> {
         Self {
             host,
             functions: Memo::default(),
+            vf_drivers: Memo::default(),
             links: Memo::default(),
             bonds: Memo::default(),
             vf_attributes: Memo::default(),
@@ -111,6 +113,12 @@ impl<'a> View<'a> {
     /// Where `vf` sits; `None` while it does not exist.
     pub async fn vf_address(&self, vf: Vf) -> Result<Option<PciAddress>, Error> {
         Ok(self.function(vf.pf).await?.sriov().and_then(|sriov| sriov.vf(vf.index)))
+    }
+
+    /// The driver that `vf` is bound to, if any; `None` while the VF does not exist.
+    pub async fn vf_driver(&self, vf: Vf) -> Result<Option<Option<DriverName>>, Error> {
+        let read = async || Ok(Arc::new(self.host.pci.vf_drivers(vf.pf).await?));
+        Ok(self.vf_drivers.get(vf.pf, read).await?.get(usize::from(vf.index.get())).cloned())
     }
 
     /// Every network device.

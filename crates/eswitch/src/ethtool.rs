@@ -9,8 +9,10 @@ use vdpa_netlink::{Attribute, Attributes, Family, Malformed, Request, Tlvs};
 
 use number::{
     ETHTOOL_A_BITSET_BIT_NAME, ETHTOOL_A_BITSET_BIT_VALUE, ETHTOOL_A_BITSET_BITS, ETHTOOL_A_BITSET_BITS_BIT,
-    ETHTOOL_A_BITSET_NOMASK, ETHTOOL_A_FEATURES_ACTIVE, ETHTOOL_A_FEATURES_HEADER, ETHTOOL_A_FEATURES_HW,
-    ETHTOOL_A_FEATURES_WANTED, ETHTOOL_A_HEADER_DEV_INDEX,
+    ETHTOOL_A_BITSET_NOMASK, ETHTOOL_A_BITSET_VALUE, ETHTOOL_A_FEATURES_ACTIVE, ETHTOOL_A_FEATURES_HEADER,
+    ETHTOOL_A_FEATURES_HW, ETHTOOL_A_FEATURES_WANTED, ETHTOOL_A_HEADER_DEV_INDEX, ETHTOOL_A_HEADER_FLAGS,
+    ETHTOOL_A_STRING_INDEX, ETHTOOL_A_STRING_VALUE, ETHTOOL_A_STRINGSET_ID, ETHTOOL_A_STRINGSET_STRINGS,
+    ETHTOOL_A_STRINGSETS_STRINGSET, ETHTOOL_A_STRSET_STRINGSETS,
 };
 
 /// `ETHTOOL_GENL_NAME`.
@@ -32,9 +34,33 @@ pub(crate) fn get(link: IfIndex) -> Request {
         .with(naming(link))
 }
 
-/// Asks for the features of every device.
+/// Asks for the features of every device, as words of bits: with their names a device's would be kilobytes.
 pub(crate) fn list() -> Request {
+    let header = Tlvs::new().u32(ETHTOOL_A_HEADER_FLAGS, number::ETHTOOL_FLAG_COMPACT_BITSETS);
     Request::new(number::ETHTOOL_MSG_FEATURES_GET, "list the features of the network devices")
+        .with(Tlvs::new().nest(ETHTOOL_A_FEATURES_HEADER, &header))
+}
+
+/// Asks for the names of the features, by the bits' numbers.
+pub(crate) fn names() -> Request {
+    let set = Tlvs::new().u32(ETHTOOL_A_STRINGSET_ID, number::ETH_SS_FEATURES);
+    let sets = Tlvs::new().nest(ETHTOOL_A_STRINGSETS_STRINGSET, &set);
+    Request::new(number::ETHTOOL_MSG_STRSET_GET, "read the names of the features of network devices")
+        .with(Tlvs::new().nest(ETHTOOL_A_STRSET_STRINGSETS, &sets))
+}
+
+/// Reads which bit hw-tc-offload is; `None` where the kernel has no such feature.
+pub(crate) fn read_bit(names: Attributes<'_>) -> Result<Option<u32>, Malformed> {
+    let sets = names.require(ETHTOOL_A_STRSET_STRINGSETS, "ETHTOOL_A_STRSET_STRINGSETS")?.nest();
+    let set = sets.require(ETHTOOL_A_STRINGSETS_STRINGSET, "ETHTOOL_A_STRINGSETS_STRINGSET")?.nest();
+    let strings = set.require(ETHTOOL_A_STRINGSET_STRINGS, "ETHTOOL_A_STRINGSET_STRINGS")?.nest();
+    for string in strings {
+        let string = string?.nest();
+        if string.require(ETHTOOL_A_STRING_VALUE, "ETHTOOL_A_STRING_VALUE")?.string() == HW_TC_OFFLOAD {
+            return string.require(ETHTOOL_A_STRING_INDEX, "ETHTOOL_A_STRING_INDEX")?.u32().map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Asks for hw-tc-offload to be on or off.
@@ -55,6 +81,16 @@ pub(crate) fn read(attributes: Attributes<'_>) -> Result<TcOffload, Malformed> {
         None => Ok(false),
     };
     Ok(TcOffload { active: has(ETHTOOL_A_FEATURES_ACTIVE)?, changeable: has(ETHTOOL_A_FEATURES_HW)? })
+}
+
+/// Reads a device's part of the listing: whether `bit` is active.
+pub(crate) fn read_active(attributes: Attributes<'_>, bit: u32) -> Result<bool, Malformed> {
+    let active = attributes.require(ETHTOOL_A_FEATURES_ACTIVE, "ETHTOOL_A_FEATURES_ACTIVE")?.nest();
+    let words = active.require(ETHTOOL_A_BITSET_VALUE, "ETHTOOL_A_BITSET_VALUE")?.payload();
+    // Words of 32 bits, in the machine's order of bytes.
+    let word = words.chunks_exact(4).zip(0_u32..).find(|(_, at)| *at == bit / 32);
+    let word = word.map_or([0; 4], |(word, _)| [word[0], word[1], word[2], word[3]]);
+    Ok(u32::from_ne_bytes(word) >> (bit % 32) & 1 == 1)
 }
 
 /// Reads a device's part of the listing: which it is.
@@ -88,17 +124,29 @@ mod number {
 
     numbers! { u16:
         ETHTOOL_A_HEADER_DEV_INDEX = 1,
+        ETHTOOL_A_HEADER_FLAGS = 3,
+        ETHTOOL_A_STRSET_STRINGSETS = 2,
+        ETHTOOL_A_STRINGSETS_STRINGSET = 1,
+        ETHTOOL_A_STRINGSET_ID = 1,
+        ETHTOOL_A_STRINGSET_STRINGS = 3,
+        ETHTOOL_A_STRING_INDEX = 1,
+        ETHTOOL_A_STRING_VALUE = 2,
         ETHTOOL_A_FEATURES_HEADER = 1,
         ETHTOOL_A_FEATURES_HW = 2,
         ETHTOOL_A_FEATURES_WANTED = 3,
         ETHTOOL_A_FEATURES_ACTIVE = 4,
         ETHTOOL_A_BITSET_NOMASK = 1,
         ETHTOOL_A_BITSET_BITS = 3,
+        ETHTOOL_A_BITSET_VALUE = 4,
         ETHTOOL_A_BITSET_BITS_BIT = 1,
         ETHTOOL_A_BITSET_BIT_NAME = 2,
         ETHTOOL_A_BITSET_BIT_VALUE = 3,
     }
 
+    pub(super) const ETHTOOL_FLAG_COMPACT_BITSETS: u32 = 1;
+    pub(super) const ETH_SS_FEATURES: u32 = 4;
+
+    pub(super) const ETHTOOL_MSG_STRSET_GET: u8 = 1;
     pub(super) const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
     pub(super) const ETHTOOL_MSG_FEATURES_SET: u8 = 12;
 }
@@ -143,6 +191,27 @@ mod tests {
         let (on, off) = (format!("{:?}", set(IfIndex(5), true)), format!("{:?}", set(IfIndex(5), false)));
         assert!(on.contains(&format!("{name}, 4, 0, 3, 0")), "{on}");
         assert!(off.contains(&format!("{name}]")), "{off}");
+    }
+
+    #[test]
+    fn a_bit_is_found_by_its_name_and_read_from_its_word() {
+        let string = |index, name: &str| Tlvs::new().u32(1, index).string(2, name);
+        let strings = Tlvs::new().nest(1, &string(3, "tx-lro")).nest(1, &string(34, HW_TC_OFFLOAD));
+        let names = |strings: &Tlvs| {
+            let set = Tlvs::new().u32(1, 4).u32(2, 2).nest(3, strings);
+            let names = Tlvs::new().nest(2, &Tlvs::new().nest(1, &set));
+            read_bit(Attributes::new(names.as_bytes())).unwrap()
+        };
+        assert_eq!(names(&strings), Some(34));
+        assert_eq!(names(&Tlvs::new().nest(1, &string(3, "tx-lro"))), None);
+        let active = |words: &[u32]| {
+            let words: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let message = Tlvs::new().nest(4, &Tlvs::new().flag(1).u32(2, 64).bytes(4, &words));
+            read_active(Attributes::new(message.as_bytes()), 34).unwrap()
+        };
+        assert!(active(&[0, 1 << 2]));
+        assert!(!active(&[u32::MAX, !(1 << 2)]));
+        assert!(!active(&[u32::MAX]), "a kernel with fewer features");
     }
 
     #[test]

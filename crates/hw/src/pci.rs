@@ -107,6 +107,11 @@ pub trait Pci: Send + Sync {
     /// The function at `address`.
     async fn function(&self, address: PciAddress) -> Result<Function>;
 
+    /// The drivers that the VFs of `pf` are bound to, by the VFs' index; none where `pf` is no PF.
+    ///
+    /// One look for all VFs, which waits for no VF's probe: a link is read without the device's lock.
+    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>>;
+
     /// Whether VFs that appear from now on are offered to drivers (`sriov_drivers_autoprobe`).
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()>;
 

@@ -23,7 +23,7 @@ pub(super) async fn set_attributes(
     let kept = view.vf_attributes(vf.pf).await?.get(&vf.index).copied();
     if kept.map(|kept| kept.mac) != asked.mac {
         let change = VfChange { mac: asked.mac, ..VfChange::default() };
-        let driver = view.function(address).await?.driver.clone();
+        let driver = view.vf_driver(vf).await?.flatten();
         if driver.is_some() {
             host.pci.set_driver(address, None).await?;
         }

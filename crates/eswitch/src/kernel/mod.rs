@@ -6,9 +6,11 @@ mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 use vdpa_hw::{IfIndex, MacAddress, PciAddress, VfIndex};
 use vdpa_netlink::{Attributes, Errno, Family, Malformed, Message, Request};
 
@@ -25,6 +27,8 @@ use crate::{devlink, ethtool, lag};
 #[derive(Debug, Clone)]
 pub struct Kernel {
     sysfs: PathBuf,
+    /// Which bit of a device's features hw-tc-offload is: a kernel's own, which stays.
+    tc_offload_bit: Arc<OnceCell<Option<u32>>>,
 }
 
 impl Default for Kernel {
@@ -42,7 +46,7 @@ impl Kernel {
     /// This host, with its sysfs at `root`: where representors are looked for that devlink does not
     /// list.
     pub fn with_sysfs(root: impl Into<PathBuf>) -> Self {
-        Self { sysfs: root.into() }
+        Self { sysfs: root.into(), tc_offload_bit: Arc::default() }
     }
 
     /// What is there and where it was looked for, for the error of a wait.
@@ -219,14 +223,17 @@ impl Eswitch for Kernel {
     }
 
     async fn tc_offloads(&self) -> Result<BTreeSet<IfIndex>> {
+        let names = || answer(ethtool::FAMILY, ethtool::names(), ethtool::read_bit);
+        let Some(bit) = *self.tc_offload_bit.get_or_try_init(names).await? else {
+            return Ok(BTreeSet::new());
+        };
         let request = ethtool::list();
         let intent = request.intent().to_owned();
         let messages = ethtool::FAMILY.dump(request).await?;
         let mut found = BTreeSet::new();
         for message in &messages {
             let attributes = message.attributes();
-            let features = ethtool::read(attributes).map_err(unreadable(&intent))?;
-            if features.active {
+            if ethtool::read_active(attributes, bit).map_err(unreadable(&intent))? {
                 found.insert(ethtool::read_link(attributes).map_err(unreadable(&intent))?);
             }
         }

@@ -74,6 +74,11 @@ pub async fn vfs_bind_though_autoprobe_is_off(pci: &dyn Pci, subject: &Subject) 
     }
     let binds = vfs.iter().map(|&vf| borrowed.bind(vf));
     futures::future::join_all(binds).await;
+    works(pci.set_driver(vfs[0], None).await, "unbind the first");
+    let drivers = works(pci.vf_drivers(subject.pf).await, "list the drivers of the VFs");
+    let bound = |at: usize| (at > 0).then(|| subject.driver.clone());
+    assert_eq!(drivers, (0..vfs.len()).map(bound).collect::<Vec<_>>(), "drivers are listed by index");
+    borrowed.bind(vfs[0]).await;
     for &vf in &vfs {
         let function = works(pci.function(vf).await, "read a VF");
         assert_eq!(function.driver.as_ref(), Some(&subject.driver), "{vf} is bound");

@@ -22,16 +22,20 @@ impl Pci for Machine {
     }
 
     async fn function(&self, address: PciAddress) -> Result<Function> {
-        if self.observe(|state| state.pf(address).is_some_and(|pf| pf.stuck)) {
-            return Err(at_work(address));
-        }
-        if self
-            .observe(|state| state.unreadable.is_some_and(|(at, pf)| pf == address && state.operations >= at))
-        {
-            return Err(unreadable(address));
-        }
+        self.can_be_read(address)?;
         self.observe(|state| state.functions.get(&address).map(|sim| shown(state, address, sim)))
             .ok_or(Error::NoFunction(address))
+    }
+
+    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
+        self.tally("drivers of VFs");
+        self.can_be_read(pf)?;
+        self.observe(|state| {
+            let sim = state.functions.get(&pf).ok_or(Error::NoFunction(pf))?;
+            let Role::Pf(sriov) = shown(state, pf, sim).role else { return Ok(Vec::new()) };
+            let driver = |vf| state.functions.get(vf).and_then(|sim: &SimFunction| sim.driver.clone());
+            Ok(sriov.vfs.iter().map(driver).collect())
+        })
     }
 
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {
@@ -92,6 +96,19 @@ impl Pci for Machine {
 }
 
 impl Machine {
+    /// An error where a file of the function cannot be read, for its knobs.
+    fn can_be_read(&self, address: PciAddress) -> Result<()> {
+        self.observe(|state| {
+            if state.pf(address).is_some_and(|pf| pf.stuck) {
+                return Err(at_work(address));
+            }
+            match state.unreadable {
+                Some((at, pf)) if pf == address && state.operations >= at => Err(unreadable(address)),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn pf(&self, address: PciAddress) -> Result<()> {
         self.observe(|state| match state.functions.get(&address) {
             None => Err(Error::NoFunction(address)),

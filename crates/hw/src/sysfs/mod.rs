@@ -117,6 +117,11 @@ impl Pci for SysfsPci {
         .await
     }
 
+    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
+        let look = || "a look at its VFs' drivers".to_owned();
+        self.within(pf, LOOK_LIMIT, look, move |host| host.tree.vf_drivers(pf)).await
+    }
+
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {
         self.within(pf, LOOK_LIMIT, || "autoprobe".to_owned(), move |host| host.set_autoprobe(pf, on)).await
     }

@@ -74,6 +74,12 @@ impl Tree {
         (0..=u16::MAX).map_while(vf).collect()
     }
 
+    /// The drivers that are bound to the VFs of `pf`, by index.
+    pub(super) fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
+        self.must_exist(pf)?;
+        self.vfs(pf).into_iter().map(|vf| self.bound(vf)).collect()
+    }
+
     /// The driver that is bound to a function.
     pub(super) fn bound(&self, address: PciAddress) -> Result<Option<DriverName>> {
         let device = self.device(address);

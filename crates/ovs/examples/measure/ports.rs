@@ -49,7 +49,10 @@ fn judge(table: &mut Table) {
         }
     }
     let floor = |table: &Table, contender| {
-        table.median(contender, "daemons' CPU").zip(table.median(OURS, "round trip")).map(|(cpu, trip)| cpu + trip)
+        table
+            .median(contender, "daemons' CPU")
+            .zip(table.median(OURS, "round trip"))
+            .map(|(cpu, trip)| cpu + trip)
     };
     let cpu = floor(table, OURS);
     table.target_most("add: ours / (the daemons' CPU + a round trip)", table.median(OURS, "add"), cpu, 1.05);

@@ -4,7 +4,12 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::{Operation, Row, uuid::Uuid, value::Value};
+use super::{
+    Operation, Row,
+    json::{Cursor, JsonError},
+    uuid::Uuid,
+    value::Value,
+};
 use crate::Error;
 
 /// What one operation did.
@@ -110,15 +115,45 @@ error_kinds! {
     InternalError = "internal error",
 }
 
-#[derive(Deserialize)]
+/// A result as it comes.
+#[derive(Default)]
 struct Wire {
     error: Option<String>,
-    #[serde(default)]
     details: Option<String>,
     uuid: Option<Value>,
-    count: Option<u64>,
-    #[serde(default)]
+    count: Option<i64>,
     rows: Vec<Row>,
+}
+
+impl Wire {
+    /// Reads a result, or the `null` of an operation that was not reached.
+    fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, JsonError> {
+        if cursor.peek() == b'n' {
+            return cursor.null().map(|()| None);
+        }
+        let mut wire = Self::default();
+        cursor.object(|cursor, member| {
+            match member {
+                "error" => wire.error = optional_text(cursor)?,
+                "details" => wire.details = optional_text(cursor)?,
+                "uuid" => wire.uuid = Some(Value::read(cursor)?),
+                "count" => wire.count = Some(cursor.integer()?),
+                "rows" => {
+                    cursor.array(|cursor| Row::read(cursor).map(|row| wire.rows.push(row)))?;
+                }
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Some(wire))
+    }
+}
+
+fn optional_text(cursor: &mut Cursor<'_>) -> Result<Option<String>, JsonError> {
+    if cursor.peek() == b'n' {
+        return cursor.null().map(|()| None);
+    }
+    cursor.string().map(|text| Some(text.into_owned()))
 }
 
 /// A refusal's error and its details. It may be a text, or an object (RFC 7047, section 3.1, `<error>`).
@@ -146,8 +181,10 @@ pub(super) fn refusal(json: &[u8]) -> (ErrorKind, String) {
 /// element is the commit's error.
 pub(super) fn read(operations: &[Operation], json: &[u8]) -> Result<Vec<OperationResult>, Error> {
     let protocol = |text: String| Error::Protocol { during: "transact".to_owned(), text };
-    let wire: Vec<Option<Wire>> =
-        serde_json::from_slice(json).map_err(|error| protocol(error.to_string()))?;
+    let mut wire = Vec::with_capacity(operations.len());
+    let mut cursor = Cursor::new(json);
+    let whole = cursor.array(|cursor| Wire::read(cursor).map(|result| wire.push(result)));
+    whole.and_then(|()| cursor.end()).map_err(|error| protocol(error.to_string()))?;
     let length = wire.len();
     let mut results = Vec::with_capacity(length);
     for (index, result) in wire.into_iter().enumerate() {
@@ -161,7 +198,7 @@ pub(super) fn read(operations: &[Operation], json: &[u8]) -> Result<Vec<Operatio
             }
             (Some(wire), Some(_)) => results.push(OperationResult {
                 uuid: wire.uuid.as_ref().and_then(Value::atom).and_then(super::Atom::as_uuid),
-                count: wire.count,
+                count: wire.count.and_then(|count| count.try_into().ok()),
                 rows: wire.rows,
             }),
             (None, _) => {

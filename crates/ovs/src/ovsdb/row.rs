@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    json::{Cursor, JsonError},
     uuid::Uuid,
     value::{Atom, Value},
 };
@@ -19,6 +20,16 @@ impl Row {
     /// A row without columns.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Reads a row with whatever columns it has.
+    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, JsonError> {
+        let mut row = Self::new();
+        cursor.object(|cursor, column| {
+            row.0.insert(column.to_owned(), Value::read(cursor)?);
+            Ok(())
+        })?;
+        Ok(row)
     }
 
     /// The row with one more column.

@@ -334,9 +334,14 @@ fn is_tagged(external_ids: &BTreeMap<String, String>) -> bool {
 
 /// What somebody has set in a row, without our tags.
 fn settings(row: &Row, status: &[&str]) -> Result<Row, Error> {
-    let mut ids = row.text_map("external_ids")?;
+    const IDS: &str = "external_ids";
+    let mut ids = row.text_map(IDS)?;
     ids.retain(|key, _| key != OWNER_TAG && key != PORT_TAG);
-    Ok(row.clone().with("external_ids", &ids).set_columns(status))
+    let mut set = row.set_columns(&[status, &[IDS]].concat());
+    if !ids.is_empty() {
+        set.set(IDS, &ids);
+    }
+    Ok(set)
 }
 
 fn by_uuid<T>(
