@@ -12,7 +12,7 @@ use number::{
     ETHTOOL_A_BITSET_NOMASK, ETHTOOL_A_BITSET_VALUE, ETHTOOL_A_FEATURES_ACTIVE, ETHTOOL_A_FEATURES_HEADER,
     ETHTOOL_A_FEATURES_HW, ETHTOOL_A_FEATURES_WANTED, ETHTOOL_A_HEADER_DEV_INDEX, ETHTOOL_A_HEADER_FLAGS,
     ETHTOOL_A_STRING_INDEX, ETHTOOL_A_STRING_VALUE, ETHTOOL_A_STRINGSET_ID, ETHTOOL_A_STRINGSET_STRINGS,
-    ETHTOOL_A_STRINGSETS_STRINGSET, ETHTOOL_A_STRSET_STRINGSETS,
+    ETHTOOL_A_STRINGSETS_STRINGSET, ETHTOOL_A_STRSET_HEADER, ETHTOOL_A_STRSET_STRINGSETS,
 };
 
 /// `ETHTOOL_GENL_NAME`.
@@ -45,8 +45,10 @@ pub(crate) fn list() -> Request {
 pub(crate) fn names() -> Request {
     let set = Tlvs::new().u32(ETHTOOL_A_STRINGSET_ID, number::ETH_SS_FEATURES);
     let sets = Tlvs::new().nest(ETHTOOL_A_STRINGSETS_STRINGSET, &set);
+    // Without a header, an empty one too, the kernel refuses it.
+    let header = Tlvs::new().nest(ETHTOOL_A_STRSET_HEADER, &Tlvs::new());
     Request::new(number::ETHTOOL_MSG_STRSET_GET, "read the names of the features of network devices")
-        .with(Tlvs::new().nest(ETHTOOL_A_STRSET_STRINGSETS, &sets))
+        .with(header.nest(ETHTOOL_A_STRSET_STRINGSETS, &sets))
 }
 
 /// Reads which bit hw-tc-offload is; `None` where the kernel has no such feature.
@@ -125,6 +127,7 @@ mod number {
     numbers! { u16:
         ETHTOOL_A_HEADER_DEV_INDEX = 1,
         ETHTOOL_A_HEADER_FLAGS = 3,
+        ETHTOOL_A_STRSET_HEADER = 1,
         ETHTOOL_A_STRSET_STRINGSETS = 2,
         ETHTOOL_A_STRINGSETS_STRINGSET = 1,
         ETHTOOL_A_STRINGSET_ID = 1,
