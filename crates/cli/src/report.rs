@@ -181,6 +181,14 @@ impl Output {
         }
     }
 
+    /// One line on standard error about what was chosen; with `--json` it is among the notes.
+    pub fn remark(&self, text: impl std::fmt::Display) {
+        self.keep(&text.to_string());
+        if !self.json {
+            drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{text}", self.prefix));
+        }
+    }
+
     /// What to type next, where a command that complained has ended.
     pub fn hint(&self, text: impl std::fmt::Display) {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{YELLOW}hint{YELLOW:#}: {text}", self.prefix));

@@ -214,6 +214,35 @@ fn another_mac_than_the_vfs_is_refused_unless_it_is_forced() {
     assert_eq!(forced["findings"][0]["finding"], "mac-differs", "{forced}");
 }
 
+/// The simulated card is on node 1, whose CPUs are the odd ones.
+#[test]
+fn cpus_near_the_card_are_chosen_past_those_of_other_domains() {
+    let host = Simulated::new();
+    host.run(&["setup"]).exits(0);
+    let listed = host.run(&["vm", "list", "--json"]).exits(0).document();
+    let source = &listed["domains"][0]["interfaces"][0]["interface"]["source"];
+    let socket = source["vhost-user"]["socket"].as_str().unwrap();
+    let create = |name, more: &[&str]| {
+        let disk = format!("/nowhere/{name}.qcow2");
+        let new = ["vm", "create", name, "--image", "/nowhere/cloud.img", "--disk", &disk, "--vcpus", "2"];
+        host.run(&[&new[..], more].concat())
+    };
+    let auto = ["--pin", "auto", "--mac", MAC, "--socket", socket];
+    let printed = create("first", &[&auto[..], &["--print-xml"]].concat()).exits(0);
+    assert!(printed.out.contains("<vcpupin vcpu='0' cpuset='3'/>"), "{printed}");
+    assert!(printed.out.contains("<vcpupin vcpu='1' cpuset='5'/>"), "{printed}");
+    assert!(printed.err.contains("CPUs 3,5: on NUMA node 1, as the card is"), "{printed}");
+
+    create("neighbour", &["--pin", "3,5"]).exits(0);
+    create("free", &[]).exits(0);
+    host.run(&["vm", "detach", "cx6.1", MAC]).exits(0);
+    let attached = host.run(&[&["vm", "attach", "free"], &auto[..]].concat()).exits(0);
+    assert!(attached.err.contains("CPUs 7,9: on NUMA node 1"), "{attached}");
+
+    let no_card = create("last", &["--pin", "auto"]).exits(2);
+    assert!(no_card.err.contains("`--pin auto` without an interface of a card"), "{no_card}");
+}
+
 #[test]
 fn a_new_domain_is_printed_or_made() {
     let directory = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use vdpa_vm::{Blueprint, Disk, DomainName, Domains, Network, xml};
 use super::findings;
 use super::interface::{self, Wanted, usage};
 use super::placed::Placed;
-use super::{Connection, domains, lock};
+use super::{Connection, chosen, domains, lock, surroundings};
 use crate::commands::Session;
 use crate::error::Error;
 use crate::report::Outcome;
@@ -76,7 +76,7 @@ pub struct Create {
 
 pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
     let domains = domains(session, &create.connection)?;
-    let document = create.document(session)?;
+    let document = create.document(session).await?;
     let disk = create.disk();
     let seed = create.seed_path();
     let command: Vec<String> = if session.is_simulated() {
@@ -125,20 +125,14 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
 
 impl Create {
     /// The domain's XML, with its interface on the hardware datapath where one is asked for.
-    fn document(&self, session: &Session) -> Result<String, Error> {
-        if self.placed.wants_choice() {
-            return Err(usage(
-                "`--pin auto` for a domain that is not there yet",
-                "name the CPUs: `--pin 14,16`",
-            ));
-        }
+    async fn document(&self, session: &Session) -> Result<String, Error> {
         let placement = self.placed.placement(None);
         let network = match (&self.bridge, &self.network) {
             (Some(bridge), _) => Network::Bridge(bridge.clone()),
             (None, Some(network)) => Network::Libvirt(network.clone()),
             (None, None) => Network::Absent,
         };
-        let blueprint = Blueprint {
+        let mut blueprint = Blueprint {
             name: self.name.clone(),
             memory_mib: u64::from(self.memory) * 1024,
             huge_pages: placement.huge_pages,
@@ -152,12 +146,23 @@ impl Create {
             emulator: self.emulator.clone(),
             kvm: !self.tcg,
         };
-        let plain = blueprint.xml();
         if !self.wanted.is_asked_for() {
-            return Ok(plain);
+            if self.placed.wants_choice() {
+                let hint =
+                    "name the CPUs: `--pin 14,16`, or the VF's datapath too: `--socket PATH --mac MAC`";
+                return Err(usage("`--pin auto` without an interface of a card", hint));
+            }
+            return Ok(blueprint.xml());
         }
         let interface = self.wanted.interface()?;
+        if self.placed.wants_choice() {
+            let around =
+                surroundings(session, &self.connection, &self.name, &blueprint.xml(), &interface).await?;
+            blueprint.pins = chosen(session, &self.placed, &around)?.pins;
+        }
+        let plain = blueprint.xml();
         let owner = interface::owner(&plain, &interface)?;
+        // The rest of it is in the blueprint.
         let placement = vdpa_vm::Placement { pins: Vec::new(), huge_pages: None, ..placement };
         findings::say(session, &vdpa_vm::check(&plain, owner, &interface, &placement)?, false)?;
         Ok(xml::attach_as(&plain, owner, &interface, &placement)?)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use vdpa_hw::MacAddress;
-use vdpa_vm::{DomainName, Domains, Effect, Surroundings, View, Virsh};
+use vdpa_vm::{DomainName, Domains, Effect, Interface, Placement, Surroundings, View, Virsh};
 
 use self::interface::Wanted;
 use self::placed::Placed;
@@ -128,22 +128,8 @@ async fn attach(session: &Session, options: &Attach) -> Result {
     let interface = wanted.interface()?;
     let definition = domains.xml(domain, View::Definition).await.map_err(Error::from)?;
     let owner = interface::owner(&definition, &interface)?;
-    let around = match neighbourhood(session, connection) {
-        Some(host) => {
-            let mut notes = Vec::new();
-            let around = around::look(&host?, domain, &definition, &interface, &mut notes).await;
-            for note in &notes {
-                session.output.caution(note);
-            }
-            around
-        }
-        None => Surroundings::default(),
-    };
-    if placed.wants_choice() && around.proposal.is_none() {
-        let hint = "name them: `--pin 14,16`; `lscpu` shows which are on which node";
-        return Err(interface::usage("`--pin auto`: no free CPUs near the card are known", hint).into());
-    }
-    let mut placement = placed.placement(around.proposal.as_deref());
+    let around = surroundings(session, connection, domain, &definition, &interface).await?;
+    let mut placement = chosen(session, placed, &around)?;
     placement.libvirt = domains.versions().await.map_err(Error::from)?.libvirt.parse().ok();
     let mut found = vdpa_vm::check(&definition, owner, &interface, &placement).map_err(Error::from)?;
     found.extend(around.check(domain, &definition, &interface, &placement).map_err(Error::from)?);
@@ -159,6 +145,43 @@ async fn detach(session: &Session, Detach { domain, mac, connection }: &Detach) 
     let owner = vdpa_vm::with_mac(&*domains, domain, *mac).await.map_err(Error::from)?;
     let effect = vdpa_vm::enforce(&*domains, domain, owner, None).await.map_err(Error::from)?;
     Ok(wired(session, "vm detach", &format!("{domain}: no interface {mac}"), effect))
+}
+
+/// What the host around the domain is like, where that is this one; what could not be looked at is said.
+async fn surroundings(
+    session: &Session,
+    connection: &Connection,
+    domain: &DomainName,
+    definition: &str,
+    interface: &Interface,
+) -> std::result::Result<Surroundings, Error> {
+    let Some(host) = neighbourhood(session, connection) else { return Ok(Surroundings::default()) };
+    let mut notes = Vec::new();
+    let around = around::look(&host?, domain, definition, interface, &mut notes).await;
+    for note in &notes {
+        session.output.caution(note);
+    }
+    Ok(around)
+}
+
+/// How the domain is to take the interface, with CPUs near the card where they are to be chosen.
+fn chosen(
+    session: &Session,
+    placed: &Placed,
+    around: &Surroundings,
+) -> std::result::Result<Placement, Error> {
+    if placed.wants_choice() {
+        let (Some(cpus), Some(node)) = (&around.proposal, around.node) else {
+            let hint = "name them: `--pin 14,16`; `lscpu` shows which are on which node";
+            return Err(interface::usage("`--pin auto`: no free CPUs near the card are known", hint));
+        };
+        let cpus: Vec<String> = cpus.iter().map(u32::to_string).collect();
+        session.output.remark(format_args!(
+            "vCPUs pinned to CPUs {}: on NUMA node {node}, as the card is, and no other domain's",
+            cpus.join(",")
+        ));
+    }
+    Ok(placed.placement(around.proposal.as_deref()))
 }
 
 /// Says what came of an edit.

@@ -17,7 +17,7 @@ pub(super) struct Placed {
     #[arg(long, value_name = "SIZE")]
     huge_pages: Option<PageSize>,
     /// Pin the guest's vCPUs to these CPUs of the host, the first to the first: `14,16`. `auto`, where the host is looked
-    /// at: to free CPUs on the card's NUMA node.
+    /// at: to CPUs on the card's NUMA node that no other domain is pinned to.
     #[arg(long, value_name = "CPUS")]
     pin: Option<Pins>,
 }
