@@ -1,5 +1,6 @@
 //! What people and programs are told: the only module that prints.
 
+use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -76,22 +77,25 @@ impl Output {
     }
 
     /// One line on standard output, for people.
-    pub fn line(&self, text: impl std::fmt::Display) {
-        self.block(&text.to_string());
+    pub fn line(&self, text: impl Display) {
+        self.lines(text.to_string().lines());
     }
 
     /// Lines on standard output, for people, in one write.
-    fn block(&self, text: &str) {
+    fn lines(&self, lines: impl IntoIterator<Item = impl Display>) {
         if self.json {
             return;
         }
-        let mut lines: String =
-            text.lines().map(|line| format!("{DIM}{}{DIM:#}{line}\n", self.prefix)).collect();
+        let mut text = String::new();
+        for line in lines {
+            // Nothing can go wrong in memory.
+            let _ = writeln!(text, "{DIM}{}{DIM:#}{line}", self.prefix);
+        }
         if !self.has_colours() {
-            lines = anstream::adapter::strip_str(&lines).to_string();
+            text = anstream::adapter::strip_str(&text).to_string();
         }
         // A reader that has gone away (`vdpa plan | head`) is no reason to stop half-way.
-        self.spinner.suspend(|| drop(std::io::stdout().write_all(lines.as_bytes())));
+        self.spinner.suspend(|| drop(std::io::stdout().write_all(text.as_bytes())));
     }
 
     /// What is at work, on terminals; `None` where nothing is any more.
@@ -112,9 +116,9 @@ impl Output {
         let line = |change: &&Change| {
             let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
             let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
-            format!("  {subject:width$}  {DIM}{now} →{DIM:#} {BOLD}{wanted}{BOLD:#}\n")
+            format!("  {subject:width$}  {DIM}{now} →{DIM:#} {BOLD}{wanted}{BOLD:#}")
         };
-        self.block(&due.iter().map(line).collect::<String>());
+        self.lines(due.iter().map(line));
         match (changes.len() - due.len(), due.len()) {
             (0, _) => {}
             (held, 0) => self.line(format_args!("  {GREEN}all {held} statements hold{GREEN:#}")),
@@ -129,12 +133,12 @@ impl Output {
         let line = |change: &Change| {
             let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
             if change.holds() {
-                return format!("  {GREEN}✓{GREEN:#} {subject:width$}  {wanted}\n");
+                return format!("  {GREEN}✓{GREEN:#} {subject:width$}  {wanted}");
             }
             let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
-            format!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}\n")
+            format!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}")
         };
-        self.block(&changes.iter().map(line).collect::<String>());
+        self.lines(changes.iter().map(line));
     }
 
     /// An error as a user should meet it: the object and the intent, what the kernel said, what became of
@@ -165,12 +169,12 @@ impl Output {
 
     /// One line on standard error about a mistake in what is read, while the rest goes on; with `--json` too, since
     /// standard output has an object a line then.
-    pub fn complain(&self, text: impl std::fmt::Display) {
+    pub fn complain(&self, text: impl Display) {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{RED}error{RED:#}: {text}", self.prefix));
     }
 
     /// One line on standard error about something that would work badly; with `--json` it is among the notes.
-    pub fn caution(&self, text: impl std::fmt::Display) {
+    pub fn caution(&self, text: impl Display) {
         self.keep(&text.to_string());
         if !self.json {
             drop(writeln!(
@@ -182,7 +186,7 @@ impl Output {
     }
 
     /// One line on standard error about what was chosen; with `--json` it is among the notes.
-    pub fn remark(&self, text: impl std::fmt::Display) {
+    pub fn remark(&self, text: impl Display) {
         self.keep(&text.to_string());
         if !self.json {
             drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{text}", self.prefix));
@@ -190,7 +194,7 @@ impl Output {
     }
 
     /// What to type next, where a command that complained has ended.
-    pub fn hint(&self, text: impl std::fmt::Display) {
+    pub fn hint(&self, text: impl Display) {
         drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{YELLOW}hint{YELLOW:#}: {text}", self.prefix));
     }
 
