@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// The profile to build with; `dev` for a quick look at the packages
     #[arg(long, default_value = "dist")]
     profile: String,
+    /// Link the program with musl into one file that asks nothing of the host's libc; into `dist/static`
+    #[arg(long = "static")]
+    is_static: bool,
     /// Install, use and remove the packages in a clean Debian root, which is made for it
     #[arg(long)]
     trial: bool,
@@ -43,16 +46,17 @@ struct About {
     home: String,
     /// Seconds since 1970 of the last commit: what every file is dated.
     date: u64,
-    /// The newest symbol version of libc that the program asks for: `2.34`.
-    glibc: String,
+    /// The newest symbol version of libc that the program asks for: `2.34`; `None` where it brings its own.
+    glibc: Option<String>,
 }
 
 /// Builds the program and makes the packages.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     host::meet(host::NEEDS.iter().filter(|need| need.of == "dist")).await?;
-    let program = build(&args.profile).await?;
-    let dist = workspace::target().join("dist");
-    let about = About::of(&program).await?;
+    let target = if args.is_static { Some(musl()?) } else { None };
+    let program = build(&args.profile, target).await?;
+    let dist = workspace::target().join(if args.is_static { "dist/static" } else { "dist" });
+    let about = About::of(&program, args.is_static).await?;
     let tree = stage::stage(&program, &about, &dist.join("tree")).await?;
     let packages = [package::deb(&tree, &about, &dist).await?, package::rpm(&tree, &about, &dist).await?];
     for package in &packages {
@@ -66,8 +70,17 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program, built.
-async fn build(profile: &str) -> Result<PathBuf> {
+/// What rustc calls this machine with musl for a libc.
+fn musl() -> Result<&'static str> {
+    Ok(match std::env::consts::ARCH {
+        "x86_64" => "x86_64-unknown-linux-musl",
+        "aarch64" => "aarch64-unknown-linux-musl",
+        other => anyhow::bail!("no static program is made for {other}"),
+    })
+}
+
+/// The program, built for this machine or for `target`.
+async fn build(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     let mut cargo = process::command("cargo");
     cargo.current_dir(workspace::root()).args([
         "build",
@@ -77,28 +90,36 @@ async fn build(profile: &str) -> Result<PathBuf> {
         "--profile",
         profile,
     ]);
+    if let Some(target) = target {
+        // Rust's own libraries for it; there already, it downloads nothing. musl itself comes with them.
+        let mut rustup = process::command("rustup");
+        rustup.current_dir(workspace::root()).args(["target", "add", target]);
+        process::output(rustup, MOMENT).await.with_context(|| format!("there is no Rust for {target}"))?;
+        cargo.args(["--target", target]);
+    }
     process::run(cargo, BUILD).await?;
     let directory = if profile == "dev" { "debug" } else { profile };
-    let program = workspace::target().join(directory).join("vdpa");
+    let program = workspace::target().join(target.unwrap_or_default()).join(directory).join("vdpa");
     ensure!(program.is_file(), "cargo has built no {}", program.display());
     Ok(program)
 }
 
 impl About {
-    async fn of(program: &std::path::Path) -> Result<Self> {
+    async fn of(program: &std::path::Path, is_static: bool) -> Result<Self> {
         let metadata = sbom::metadata().await?;
         let package = metadata.package("vdpa")?;
         let mut git = process::command("git");
         git.current_dir(workspace::root()).args(["log", "-1", "--format=%ct"]);
         let date = process::output(git, MOMENT).await.context("packages are dated like the last commit")?;
-        let bytes = std::fs::read(program)?;
+        let glibc = newest_glibc(&std::fs::read(program)?);
+        ensure!(glibc.is_none() == is_static, "{} has a libc of {glibc:?}", program.display());
         Ok(Self {
             version: package.version.clone(),
             description: package.description.clone().context("crates/cli/Cargo.toml has no description")?,
             licence: package.license.clone().context("crates/cli/Cargo.toml has no license")?,
             home: package.repository.clone().context("crates/cli/Cargo.toml has no repository")?,
             date: String::from_utf8_lossy(&date.stdout).trim().parse().context("git told no date")?,
-            glibc: newest_glibc(&bytes).context("the program is not linked against the GNU C library")?,
+            glibc,
         })
     }
 }

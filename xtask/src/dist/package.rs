@@ -40,15 +40,16 @@ pub(super) async fn deb(tree: &Path, about: &About, into: &Path) -> Result<PathB
 }
 
 fn deb_control(about: &About, architecture: &str, size: u64) -> String {
+    let depends = about.glibc.as_ref().map(|glibc| format!("Depends: libc6 (>= {glibc}), libgcc-s1\n"));
     format!(
         "Package: {NAME}\nVersion: {version}\nArchitecture: {architecture}\nMaintainer: the vdpa authors <vdpa@localhost>\n\
-         Installed-Size: {size}\nDepends: libc6 (>= {glibc}), libgcc-s1\nRecommends: openvswitch-switch, mstflint\n\
+         Installed-Size: {size}\n{depends}Recommends: openvswitch-switch, mstflint\n\
          Suggests: libvirt-clients\nSection: admin\nPriority: optional\nHomepage: {home}\n\
          Description: {description}\n A host file says what the host should be: VFs, switchdev, representors on an Open vSwitch\n \
          bridge with hardware offload, a vDPA datapath for each VF, its interface in a libvirt domain.\n .\n \
          The program is called {NAME}, since iproute2 has a vdpa: see docs/packages.md in /usr/share/doc/{NAME}.\n",
         version = about.version,
-        glibc = about.glibc,
+        depends = depends.unwrap_or_default(),
         home = about.home,
         description = about.description.trim_end_matches('.'),
     )
