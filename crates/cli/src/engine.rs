@@ -20,7 +20,7 @@ use crate::enforce::enforce;
 use crate::error::{Error, RESUME};
 use crate::host::Host;
 use crate::lock::Lock;
-use crate::plan::{Change, compare};
+use crate::plan::{Change, compare, reads};
 use crate::receipt::{Befores, Drawer, Phase, Receipt};
 use crate::report::Report;
 use crate::step::{Device, Step};
@@ -208,6 +208,6 @@ fn ports_of(step: &Step) -> impl Iterator<Item = &Device> {
 
 /// `subject: now → wanted`.
 pub fn described(change: &Change) -> String {
-    let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+    let now = reads(change.now.as_ref());
     format!("{}: {now} → {}", change.wanted.subject(), change.wanted.value())
 }

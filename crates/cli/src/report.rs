@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::engine::Failure;
 use crate::error::Error;
-use crate::plan::Change;
+use crate::plan::{Change, reads};
 use crate::step::Step;
 
 mod checks;
@@ -114,7 +114,7 @@ impl Output {
         let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
         let width = due.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
         let line = |change: &&Change| {
-            let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+            let now = reads(change.now.as_ref());
             let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
             format!("  {subject:width$}  {DIM}{now} →{DIM:#} {BOLD}{wanted}{BOLD:#}")
         };
@@ -135,7 +135,7 @@ impl Output {
             if change.holds() {
                 return format!("  {GREEN}✓{GREEN:#} {subject:width$}  {wanted}");
             }
-            let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+            let now = reads(change.now.as_ref());
             format!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}")
         };
         self.lines(changes.iter().map(line));
@@ -170,13 +170,19 @@ impl Output {
     /// One line on standard error about a mistake in what is read, while the rest goes on; with `--json` too, since
     /// standard output has an object a line then.
     pub fn complain(&self, text: impl Display) {
-        drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{RED}error{RED:#}: {text}", self.prefix));
+        drop(writeln!(
+            anstream::stderr(),
+            "{DIM}{}{DIM:#}{RED}error{RED:#}: {}",
+            self.prefix,
+            harmless(&text.to_string())
+        ));
     }
 
     /// One line on standard error about something that would work badly; with `--json` it is among the notes.
     pub fn caution(&self, text: impl Display) {
         self.keep(&text.to_string());
         if !self.json {
+            let text = harmless(&text);
             drop(writeln!(
                 anstream::stderr(),
                 "{DIM}{}{DIM:#}{YELLOW}warning{YELLOW:#}: {text}",
@@ -260,20 +266,21 @@ impl Report for Output {
     }
 
     fn failed(&self, step: &Step, error: &Error) {
-        self.line(format_args!("  {RED}✗{RED:#} {step}: {error}"));
+        self.line(format_args!("  {RED}✗{RED:#} {step}: {}", harmless(&error.to_string())));
     }
 
     fn note(&self, text: &str) {
         self.keep(text);
-        self.line(format_args!("  {YELLOW}note{YELLOW:#}: {text}"));
+        self.line(format_args!("  {YELLOW}note{YELLOW:#}: {}", harmless(text)));
     }
 
     fn warn(&self, text: &str) {
         self.keep(text);
-        self.line(format_args!("  {YELLOW}warning{YELLOW:#}: {text}"));
+        self.line(format_args!("  {YELLOW}warning{YELLOW:#}: {}", harmless(text)));
     }
 
     fn restoring(&self, error: &Error) {
+        let error = harmless(&error.to_string());
         self.line(format_args!("{YELLOW}{error}: restoring what was there{YELLOW:#}"));
     }
 }

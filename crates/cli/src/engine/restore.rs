@@ -8,7 +8,7 @@ use super::{Run, switched};
 use crate::arrival::await_devices;
 use crate::enforce::enforce;
 use crate::error::Error;
-use crate::plan::{Change, compare};
+use crate::plan::{Change, compare, reads};
 use crate::receipt::Befores;
 use crate::step::Step;
 use crate::view::View;
@@ -27,7 +27,7 @@ pub struct Remains {
 impl Remains {
     /// `subject: now, was before (why)`.
     pub fn described(&self) -> String {
-        let now = self.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+        let now = reads(self.now.as_ref());
         let why = self.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         format!("{}: {now}, was {}{why}", self.before.subject(), self.before.value())
     }

@@ -20,7 +20,7 @@ use vdpa_hw::{Function, PciAddress};
 use crate::config::{Nic, NvWanted, Place};
 use crate::error::Error;
 use crate::host::Host;
-use crate::plan::Change;
+use crate::plan::{Change, reads};
 use crate::step::Step;
 use crate::view::View;
 
@@ -183,7 +183,7 @@ pub async fn pending(view: &View<'_>, steps: &[Step]) -> Result<Vec<Pending>, Er
 /// What each setting that is to change is and should be, for an error.
 pub fn differences(changes: &[Change]) -> Vec<String> {
     let line = |change: &&Change| {
-        let now = change.now.as_ref().map_or_else(|| "not there".to_owned(), Step::value);
+        let now = reads(change.now.as_ref());
         format!("{}: {now}, and is to be {}", change.wanted.subject(), change.wanted.value())
     };
     changes.iter().filter(|change| !change.holds()).map(|change| line(&change)).collect()

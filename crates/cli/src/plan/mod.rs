@@ -49,6 +49,11 @@ mod mac;
 mod nic;
 mod userspace;
 
+/// How a subject reads now, for people; `None` where it is not there.
+pub fn reads(now: Option<&Step>) -> String {
+    now.map_or_else(|| "not there".to_owned(), Step::value)
+}
+
 /// A statement that is wanted, and how it reads now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
