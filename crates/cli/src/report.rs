@@ -182,7 +182,7 @@ impl Output {
     pub fn caution(&self, text: impl Display) {
         self.keep(&text.to_string());
         if !self.json {
-            let text = harmless(&text);
+            let text = harmless(&text.to_string());
             drop(writeln!(
                 anstream::stderr(),
                 "{DIM}{}{DIM:#}{YELLOW}warning{YELLOW:#}: {text}",
