@@ -3,7 +3,7 @@
 mod common;
 
 use common::command::Simulated;
-use common::{Bench, pf, reference};
+use common::{Bench, alike, pf, reference};
 use vdpa_cli::Error;
 use vdpa_cli::plan::{Change, Order};
 use vdpa_cli::receipt::Drawer;
@@ -196,6 +196,18 @@ async fn two_cards_are_set_up_side_by_side() {
     assert_eq!(modes, [EswitchMode::Switchdev, EswitchMode::Legacy]);
     bench.teardown().await.unwrap();
     assert_eq!(fresh, bench.settled_snapshot().await);
+}
+
+/// Both are in one definition, which is read, edited and written as a whole.
+#[tokio::test]
+async fn two_vfs_of_one_vm_do_not_undo_each_others_edits() {
+    let bench = Bench::new();
+    let fresh = bench.settled_snapshot().await;
+    let vf = |index| format!("[[nic.vf]]\nindex = {index}\ndatapath = \"dpdk\"\nvm = \"cx6.1\"\n");
+    let file = format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = 2\n{}{}", vf(0), vf(1));
+    bench.setup(&file).await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    bench.teardown().await.unwrap_or_else(|failure| panic!("{}", failure.error.flat()));
+    alike(&fresh, &bench.settled_snapshot().await, "after teardown");
 }
 
 #[tokio::test]

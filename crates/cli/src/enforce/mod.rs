@@ -1,11 +1,14 @@
 //! Making statements true.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
+use tokio::sync::Mutex;
 use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::DeviceName;
 use vdpa_eswitch::DevlinkHandle;
 use vdpa_hw::{PciAddress, VfChange};
+use vdpa_vm::DomainName;
 
 use crate::error::Error;
 use crate::firmware;
@@ -47,8 +50,15 @@ pub async fn enforce(
             Some((step.clone(), error))
         }
     };
+    // A domain's definition is read, edited and written whole: its VFs come one after the other.
+    let domains = steps.iter().filter_map(|step| domain(step)).map(|domain| (domain, Mutex::new(())));
+    let domains: BTreeMap<_, _> = domains.collect();
     let began = Instant::now();
     let each = futures::future::join_all(others.into_iter().map(async |step| {
+        let _alone = match domain(step) {
+            Some(domain) => Some(domains[domain].lock().await),
+            None => None,
+        };
         let result = enforce_one(host, view, step, report).await;
         told(step, began, result).await
     }));
@@ -74,6 +84,14 @@ pub async fn enforce(
         }));
     let (each, together, by_card) = tokio::join!(each, together, by_card);
     each.into_iter().chain([together]).chain(by_card).flatten().collect()
+}
+
+/// The domain whose definition a statement is about.
+fn domain(step: &Step) -> Option<&DomainName> {
+    match step {
+        Step::Wired { domain, .. } => Some(domain),
+        _ => None,
+    }
 }
 
 async fn enforce_firmware(host: &Host, card: PciAddress, steps: &[&Step]) -> Result<(), Error> {
