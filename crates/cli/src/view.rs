@@ -209,6 +209,12 @@ impl<'a> View<'a> {
         self.auxiliaries.get((), async || Ok(Arc::new(self.host.eswitch.auxiliaries().await?))).await
     }
 
+    /// Whether a function's driver is known to make no network device of it.
+    pub async fn lacks_eth(&self, function: PciAddress) -> Result<bool, Error> {
+        let made = self.auxiliaries().await?;
+        Ok(made.get(&function).is_some_and(|made| !made.contains(&Auxiliary::Eth)))
+    }
+
     /// The rates of the ports of `pf`'s VFs, where there are any.
     pub async fn rates(&self, pf: PciAddress) -> Result<Arc<BTreeMap<VfIndex, PortRate>>, Error> {
         let read = async || Ok(Arc::new(self.host.eswitch.rates(&DevlinkHandle::from(pf)).await?));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use vdpa_eswitch::{Auxiliary, LagState, Mode, Profile, Rate, VfAttribute};
+use vdpa_eswitch::{LagState, Mode, Profile, Rate, VfAttribute};
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Role, Vf, VfIndex};
 
 use super::mac::derived_mac;
@@ -101,13 +101,13 @@ pub(super) async fn resolve(
 
 /// Those of a card's VFs that their driver has, and makes no network device of.
 async fn without_eth(view: &View<'_>, vfs: &[PciAddress]) -> Result<BTreeSet<VfIndex>, Error> {
-    if vfs.is_empty() {
-        return Ok(BTreeSet::new());
+    let mut found = BTreeSet::new();
+    for (index, address) in VfIndex::first(u16::try_from(vfs.len()).unwrap_or(u16::MAX)).zip(vfs) {
+        if view.lacks_eth(*address).await? {
+            found.insert(index);
+        }
     }
-    let made = view.auxiliaries().await?;
-    let lacks = |address: &PciAddress| made.get(address).is_some_and(|made| !made.contains(&Auxiliary::Eth));
-    let indexes = VfIndex::first(u16::try_from(vfs.len()).unwrap_or(u16::MAX));
-    Ok(indexes.zip(vfs).filter(|(_, address)| lacks(address)).map(|(index, _)| index).collect())
+    Ok(found)
 }
 
 /// The PF that a host file names.
