@@ -6,6 +6,7 @@
 //! eswitch HANDLE legacy|switchdev          switch the mode; wait for a representor of each VF that has a port
 //! eswitch HANDLE await N SECONDS           wait for the representors of VFs 0..N
 //! eswitch HANDLE set NAME MODE VALUE       set a parameter: a truth value, a number (u32) or a text
+//! eswitch HANDLE reload                    load the driver again, with parameters of the mode driverinit as they are set
 //! eswitch HANDLE contract VFS [DRIVER]     hold the switch to the contract; its VFs are unbound
 //! ```
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use vdpa_eswitch::contract::{self, Inline, Subject};
 use vdpa_eswitch::{
-    DevlinkHandle, Error, Eswitch, Kernel, Mode, ParamMode, ParamValue, Representors, patience,
+    DevlinkHandle, Error, Eswitch, Kernel, Mode, ParamMode, ParamValue, Reload, Representors, patience,
 };
 use vdpa_hw::VfIndex;
 
@@ -66,6 +67,10 @@ async fn run(words: &[&str]) -> Result<(), Failure> {
                 _ => ParamValue::Text((*value).to_owned()),
             };
             kernel.set_param(&device.parse()?, name, mode.parse::<ParamMode>()?, &value).await?;
+        }
+        [device, "reload"] => {
+            let done = kernel.reload(&device.parse()?, Reload::DRIVER, patience(127)).await?;
+            println!("done: {}", done.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
         }
         [device, "contract", vfs, rest @ ..] => {
             let driver = rest.first().copied().unwrap_or("mlx5_core");
