@@ -228,7 +228,7 @@ async fn after_a_reboot_any_operation_may_fail_and_the_next_setup_goes_on() {
 }
 
 #[test]
-fn a_receipt_that_cannot_be_read_is_kept_and_stops_everything() {
+fn a_receipt_cut_short_or_of_a_newer_version_is_kept_and_stops_everything() {
     let host = Simulated::new();
     host.run(&["setup"]).exits(0);
     let path = host.path().join("receipt.json");

@@ -51,6 +51,19 @@ fn a_signal_lets_the_stage_end_and_restores_what_was_there() {
     }
 }
 
+/// sshd closes the terminal and the kernel sends SIGHUP: nobody reads any more what is said.
+#[test]
+fn an_ssh_connection_that_drops_leaves_the_host_as_it_was() {
+    let before = Simulated::new().snapshot();
+    let host = Simulated::new();
+    let (mut child, out, _) = started(&host, &["setup"], "✓");
+    drop((out, child.stderr.take()));
+    send(&child, Signal::HUP);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(before, host.snapshot());
+    assert!(!host.has_receipt());
+}
+
 #[test]
 fn further_signals_do_not_stop_the_restoring() {
     let before = Simulated::new().snapshot();
