@@ -8,6 +8,7 @@ mod auxiliary;
 mod boot;
 mod card;
 mod clock;
+mod dhcp;
 mod doctor;
 mod firmware;
 mod growth;
@@ -22,6 +23,7 @@ mod throughput;
 mod topology;
 mod traffic;
 mod verify;
+mod vm;
 
 use guest::{Guest, VFS_8};
 use state::State;

@@ -78,14 +78,20 @@ impl Host {
 
     /// Pings another; every packet but the first, which may wait for ARP, must come back.
     pub(crate) fn pings(&self, other: &Self, count: u32) {
-        let output = self.ping(other, &["-c", &count.to_string(), "-i", "0.2", "-W", "5"]).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(" 0% packet loss"), "{} to {}: {text}", self.address, other.address);
+        self.pings_at(&other.address, count);
     }
 
-    fn ping(&self, other: &Self, arguments: &[&str]) -> Command {
+    /// The same, for an address of somebody who is no such host.
+    pub(crate) fn pings_at(&self, address: &str, count: u32) {
+        let output =
+            self.ping(address, &["-c", &count.to_string(), "-i", "0.2", "-W", "5"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(" 0% packet loss"), "{} to {address}: {text}", self.address);
+    }
+
+    fn ping(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, "ping", "-n"]).args(arguments).arg(&other.address);
+        command.args(["netns", "exec", &self.namespace, "ping", "-n"]).args(arguments).arg(address);
         command
     }
 }
@@ -174,7 +180,7 @@ impl ForeignBridge {
 
     /// Traffic across it until it is stopped.
     pub(crate) fn pinging(&self) -> Pinging {
-        let mut command = self.hosts[0].ping(&self.hosts[1], &["-i", "0.1", "-W", "10"]);
+        let mut command = self.hosts[0].ping(&self.hosts[1].address, &["-i", "0.1", "-W", "10"]);
         Pinging { ping: command.stdout(Stdio::piped()).spawn().unwrap() }
     }
 }
