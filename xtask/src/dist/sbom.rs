@@ -1,7 +1,7 @@
 //! What is in the program: a bill of materials in `CycloneDX`'s JSON, from cargo's own metadata.
 //!
-//! The libraries are those that cargo links into `vdpa` as it is locked, found by walking the resolved graph from the
-//! program; those of tests and of builds (`build.rs`, derive macros) are not in it and not listed.
+//! The libraries are those that cargo links into `vdpa` as it is locked; those of tests and of builds (`build.rs`, derive
+//! macros) are not listed. `cargo tree` says which: to `cargo metadata`, what a test wants of a crate is wanted by all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -37,12 +37,6 @@ pub(super) struct Package {
     pub(super) repository: Option<String>,
     /// None: of this workspace.
     source: Option<String>,
-    targets: Vec<Target>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Target {
-    kind: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,13 +53,6 @@ struct Node {
 #[derive(Debug, Deserialize)]
 struct Dependency {
     pkg: String,
-    dep_kinds: Vec<Kind>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Kind {
-    /// None: an ordinary one; else `dev` or `build`.
-    kind: Option<String>,
 }
 
 impl Metadata {
@@ -73,36 +60,11 @@ impl Metadata {
         let found = self.packages.iter().find(|package| package.name == name && package.source.is_none());
         found.with_context(|| format!("the workspace has no package {name}"))
     }
-
-    /// The packages that are linked into `root`, by id.
-    fn linked(&self, root: &str) -> BTreeSet<&str> {
-        let nodes: BTreeMap<&str, &Node> =
-            self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-        let (mut found, mut next) = (BTreeSet::new(), vec![root]);
-        while let Some(id) = next.pop() {
-            let Some(node) = nodes.get(id) else { continue };
-            if self.is_macro(id) || !found.insert(node.id.as_str()) {
-                continue;
-            }
-            let ordinary =
-                |dependency: &&Dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.is_none());
-            next.extend(node.deps.iter().filter(ordinary).map(|dependency| dependency.pkg.as_str()));
-        }
-        found
-    }
-
-    /// Derive macros run in the compiler.
-    fn is_macro(&self, id: &str) -> bool {
-        let package = self.packages.iter().find(|package| package.id == id);
-        package.is_some_and(|package| {
-            package.targets.iter().any(|target| target.kind.iter().any(|kind| kind == "proc-macro"))
-        })
-    }
 }
 
 /// The workspace as it is locked, for this machine's kind.
 pub(super) async fn metadata() -> Result<Metadata> {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let target = target();
     let mut cargo = process::command("cargo");
     cargo.current_dir(workspace::root()).args([
         "metadata",
@@ -116,16 +78,34 @@ pub(super) async fn metadata() -> Result<Metadata> {
     serde_json::from_slice(&output.stdout).context("cannot read what `cargo metadata` printed")
 }
 
-/// The bill of the program: <https://cyclonedx.org/docs/1.5/json/>.
-pub(super) async fn of_program(version: &str) -> Result<Value> {
-    Ok(bill(&metadata().await?, version))
+fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-fn bill(metadata: &Metadata, version: &str) -> Value {
-    let root = metadata.packages.iter().find(|package| package.name == "vdpa" && package.source.is_none());
-    let linked = root.map(|root| metadata.linked(&root.id)).unwrap_or_default();
-    let mut packages: Vec<&Package> =
-        metadata.packages.iter().filter(|package| linked.contains(package.id.as_str())).collect();
+/// What is linked into the program, itself included: names with versions.
+async fn linked() -> Result<BTreeSet<(String, String)>> {
+    let mut cargo = process::command("cargo");
+    cargo
+        .current_dir(workspace::root())
+        .args(["tree", "--package", "vdpa", "--locked", "--target", &target()])
+        .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"]);
+    let output = process::output(cargo, MOMENT).await?;
+    // `serde v1.0.228`, and of this workspace `vdpa-hw v0.1.0 (/its/directory)`.
+    let package = |line: &str| {
+        let mut words = line.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    };
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(package).collect())
+}
+
+/// The bill of the program: <https://cyclonedx.org/docs/1.5/json/>.
+pub(super) async fn of_program(version: &str) -> Result<Value> {
+    Ok(bill(&metadata().await?, &linked().await?, version))
+}
+
+fn bill(metadata: &Metadata, linked: &BTreeSet<(String, String)>, version: &str) -> Value {
+    let is_linked = |package: &&Package| linked.contains(&(package.name.clone(), package.version.clone()));
+    let mut packages: Vec<&Package> = metadata.packages.iter().filter(is_linked).collect();
     packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     let reference = |package: &Package| format!("pkg:cargo/{}@{}", package.name, package.version);
     let references: BTreeMap<&str, String> =
