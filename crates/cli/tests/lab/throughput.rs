@@ -16,7 +16,7 @@ fn bench_tells_what_went_through_hardware_from_what_did_not() {
     let guest = Guest::new();
     let bench = Bench::new(&guest);
     let ends = ["bench", "--json", "--from", bench.first.namespace(), "--to", bench.second.address()];
-    let iperf = ["--sink", bench.second.namespace(), "--streams", "2", "--seconds", "4"];
+    let iperf = ["--sink", bench.second.namespace(), "--streams", "2", "--seconds", "3"];
 
     let both = [&ends[..], &iperf, &["--direction", "both", "--record", "/tmp/bench.json"]].concat();
     let hardware = guest.vdpa(&both).json();
@@ -29,7 +29,9 @@ fn bench_tells_what_went_through_hardware_from_what_did_not() {
     let facts = &hardware["record"]["facts"];
     assert!(facts["kernel"].is_string() && facts["ovs"].is_string(), "{facts:#}");
     assert!(facts["cards"].as_array().is_some_and(|cards| !cards.is_empty()), "{facts:#}");
-    let ping = guest.vdpa(&[&ends[..], &["--ping", "--seconds", "4", "--require-hardware"]].concat()).json();
+    let udp = guest.vdpa(&[&ends[..], &iperf, &["--direction", "reverse", "--udp", "2M"]].concat()).json();
+    assert_eq!(through(&udp), ["hardware"], "{udp:#}");
+    let ping = guest.vdpa(&[&ends[..], &["--ping", "--seconds", "3", "--require-hardware"]].concat()).json();
     assert_eq!((through(&ping), &ping["exit_code"]), (vec!["hardware"], &0.into()), "{ping:#}");
 
     let knob = guest.knob("reject_tc", "1");
