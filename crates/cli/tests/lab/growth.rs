@@ -30,6 +30,17 @@ impl Cost {
         listings
     }
 
+    /// Who was asked for what, and how often: each is a round trip to the kernel, Open vSwitch, systemd or libvirt.
+    fn round_trips(&self) -> BTreeMap<String, usize> {
+        let mut trips = BTreeMap::new();
+        for span in self.0.iter().filter(|span| span["waits_for"].is_string()) {
+            let what =
+                format!("{} {}", span["span"].as_str().unwrap(), span["intent"].as_str().unwrap_or_default());
+            *trips.entry(what).or_default() += 1;
+        }
+        trips
+    }
+
     /// Milliseconds in all, and those in which nobody was waited for.
     fn total(&self) -> (u64, u64) {
         let end = self.0.last().and_then(|last| last["to"].as_u64()).unwrap();
@@ -74,7 +85,7 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
     let guest = Guest::new();
     let before = State::of(&guest);
     let card = Guest::pf(VFS_64);
-    let mut costs = Vec::new();
+    let (mut costs, mut looks) = (Vec::new(), Vec::new());
     for vfs in [2, 8, 64] {
         let count = vfs.to_string();
         let setup = ["setup", "--pci", &card, "--vfs", &count, "--json"];
@@ -89,12 +100,20 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
         assert_eq!(ports.lines().count(), vfs + 1, "{ports}");
         let failed = guest.run("ovs-vsctl", &["--columns=name,error", "find", "Interface", "ofport=-1"]);
         assert_eq!(failed, "");
-        let again = guest.vdpa(&setup).json();
+        let again = guest.vdpa_recorded(&setup, Path::new(RECORD)).json();
         assert_eq!(again["outcome"], "unchanged", "{again:#}");
+        looks.push(Cost::read().round_trips());
         guest.vdpa_recorded(&["teardown"], Path::new(RECORD)).succeeds();
         println!("  teardown: {} ms", Cost::read().total().0);
         State::of(&guest).is(&before);
         costs.push(cost);
+    }
+    // Who only looks asks as often for 64 VFs as for 2, but that two who ask for the links may share a listing or not.
+    println!("a look: {:?}", looks[2]);
+    assert!(looks[2].values().sum::<usize>() > 5, "{:?}", looks[2]);
+    for (what, times) in &looks[2] {
+        let some = looks[0].get(what).copied().unwrap_or_default();
+        assert!(*times <= some + 2, "{what}: {some} times for 2 VFs and {times} for 64");
     }
     // Those who come while a listing is under way share the next one: how many that are is a matter of timing.
     let few = costs[1].listings();

@@ -8,27 +8,45 @@ use super::host_file;
 use super::state::State;
 
 /// After which statements a command is killed, and what is run next.
-type Points = [(&'static str, &'static str); 4];
+type Points = [(&'static str, &'static str)];
 
-/// One in each stage: switch mode; VFs; MACs and hw-tc-offload; bridge, hw-offload and drivers; links and datapaths.
-const IN_SETUP: Points = [
-    ("eswitch of", "teardown"),
-    ("VFs of", "setup"),
-    ("hw-tc-offload of", "teardown"),
+/// Each kind of statement that this host file needs, in the order in which they become true. Those about a bond, a
+/// domain, firmware and DPDK in Open vSwitch are killed on the simulated host, `tests/killed.rs`.
+const IN_SETUP: &Points = &[
+    ("flow steering of", "setup"),
+    ("encapsulation of", "teardown"),
+    ("driver probing of", "setup"),
+    ("representor names of", "teardown"),
+    ("eswitch of", "setup"),
+    ("VFs of", "teardown"),
+    ("MAC of", "setup"),
+    ("rate of", "teardown"),
+    ("hw-tc-offload of", "setup"),
+    ("bridge ovs-sriov", "teardown"),
     ("driver of", "setup"),
+    ("link of", "teardown"),
+    ("dpdk-vdpa process of", "setup"),
+    ("kernel vDPA device of", "teardown"),
 ];
-/// The way back begins where the way there ends.
-const IN_TEARDOWN: Points = [
+/// One in each stage. The way back begins where the way there ends.
+const IN_TEARDOWN: &Points = &[
     ("dpdk-vdpa process of", "setup"),
     ("kernel vDPA device of", "teardown"),
     ("bridge ovs-sriov", "setup"),
     ("VFs of", "teardown"),
 ];
 
+/// A host file that sets what can be set.
+fn everything() -> String {
+    host_file("dpdk", "kernel")
+        .replace("vfs = 2", "vfs = 2\nsteering_mode = \"smfs\"\nencap_mode = \"none\"")
+        .replace("datapath = \"kernel\"", "datapath = \"kernel\"\nmax_rate_mbps = 1000\nvlan = 100")
+}
+
 #[test]
 fn kill_minus_nine_in_a_setup_and_it_goes_on_or_goes_back() {
     let guest = Guest::new();
-    guest.write_host_file(&host_file("dpdk", "kernel"));
+    guest.write_host_file(&everything());
     let before = State::of(&guest);
     for (stop_at, next) in IN_SETUP {
         guest.kill_after("setup", stop_at);

@@ -25,7 +25,7 @@ mod traffic;
 mod verify;
 mod vm;
 
-use guest::{Guest, VFS_8};
+use guest::{Guest, VFS_8, wait_for};
 use state::State;
 use traffic::{Host, Pinging};
 
@@ -154,6 +154,26 @@ fn no_restart_of_open_vswitch_brings_hw_offload_into_force() {
     let status = guest.vdpa(&["status", "--json"]).json();
     assert_eq!(status["outcome"], "holds", "{status:#}");
     guest.vdpa(&["teardown"]).succeeds();
+}
+
+/// What a package upgrade does: both daemons stop and start. Our rows are theirs to read again, and all that hangs on
+/// them comes back by itself.
+#[test]
+fn open_vswitch_restarted_by_a_package_upgrade_takes_nothing_of_ours_along() {
+    let guest = Guest::new();
+    let before = State::of(&guest);
+    guest.write_host_file(&host_file("dpdk", "kernel"));
+    guest.vdpa(&["setup"]).succeeds();
+    guest.restart_open_vswitch();
+    wait_for("every statement to hold again", || {
+        let status = guest.vdpa(&["status", "--json"]).json();
+        (status["outcome"] == "holds").then_some(())
+    });
+    let (first, second) = (Host::behind_vf(&guest, 0, "10.9.0.1"), Host::behind_vf(&guest, 1, "10.9.0.2"));
+    first.pings(&second, 5);
+    drop((first, second));
+    guest.vdpa(&["teardown"]).succeeds();
+    State::of(&guest).is(&before);
 }
 
 #[test]
