@@ -48,7 +48,7 @@ fn kill_minus_nine_in_a_setup_and_it_goes_on_or_goes_back() {
     let guest = Guest::new();
     guest.write_host_file(&everything());
     let before = State::of(&guest);
-    for (stop_at, next) in IN_SETUP {
+    for &(stop_at, next) in IN_SETUP {
         guest.kill_after("setup", stop_at);
         goes_on(&guest, &before, &format!("a setup killed after `{stop_at}`"), next);
         if next == "setup" {
@@ -63,7 +63,7 @@ fn kill_minus_nine_in_a_teardown_and_it_goes_on_or_is_set_up_again() {
     let guest = Guest::new();
     guest.write_host_file(&host_file("dpdk", "kernel"));
     let before = State::of(&guest);
-    for (stop_at, next) in IN_TEARDOWN {
+    for &(stop_at, next) in IN_TEARDOWN {
         guest.vdpa(&["setup"]).succeeds();
         guest.kill_after("teardown", stop_at);
         goes_on(&guest, &before, &format!("a teardown killed after `{stop_at}`"), next);
