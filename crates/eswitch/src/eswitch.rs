@@ -78,7 +78,7 @@ pub trait Eswitch: Send + Sync {
     async fn reload_failed(&self, device: &DevlinkHandle) -> Result<bool>;
 
     /// The auxiliary devices that drivers have made of PCI functions, in one listing: which of the parameters that
-    /// [`Auxiliary`] names are in force.
+    /// [`Auxiliary`](crate::Auxiliary) names are in force.
     async fn auxiliaries(&self) -> Result<BTreeMap<PciAddress, Auxiliaries>>;
 
     /// Who programs the card's flow tables; `None` where the driver leaves no choice, or a newer one than is
