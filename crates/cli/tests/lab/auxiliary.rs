@@ -71,7 +71,7 @@ fn a_vf_that_cannot_be_had_for_the_kernels_vdpa_says_why() {
     for (knob, value, expected) in [
         ("no_vnet", "1", "its driver has no parameter enable_vnet for it"),
         ("refuse_reload", "1", "kernel: labcx: Can't reload during firmware reset (EBUSY)"),
-        ("fail_reload", "12", "action driver_reinit\n  kernel: ENOMEM"),
+        ("fail_reload", "12", "action driver_reinit\n  kernel: Cannot allocate memory (ENOMEM)"),
     ] {
         let turned = guest.knob(knob, value);
         let refused = guest.vdpa(&["setup"]).fails_with(1);

@@ -138,9 +138,13 @@ fn units_that_are_restarted_take_nothing_back() {
 
 /// Whether the small card's two representors have their names from us and `NetworkManager` knows that they are not its.
 fn names_are_ours_and_left_alone(guest: &Guest) {
-    assert_eq!(guest.representors(&Guest::pf(VFS_8)), ["p1s0f0v0", "p1s0f0v1"]);
-    let devices = guest.run("nmcli", &["--terse", "--fields", "DEVICE,STATE", "device"]);
-    for name in ["p1s0f0v0", "p1s0f0v1"] {
+    let names = ["p1s0f0v0", "p1s0f0v1"];
+    assert_eq!(guest.representors(&Guest::pf(VFS_8)), names);
+    let devices = || guest.run("nmcli", &["--terse", "--fields", "DEVICE,STATE", "device"]);
+    let known = |name: &str| devices().lines().any(|line| line.starts_with(&format!("{name}:")));
+    wait_for("NetworkManager to know the representors", || names.into_iter().all(known).then_some(()));
+    let devices = devices();
+    for name in names {
         assert!(devices.contains(&format!("{name}:unmanaged")), "{devices}");
     }
     println!("{devices}");
