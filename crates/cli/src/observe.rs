@@ -128,7 +128,7 @@ async fn auxiliary(
     set: Enabled,
     in_force: Enabled,
 ) -> Result<Option<Step>, Error> {
-    let driver = view.function(address).await?.driver.clone();
+    let driver = view.vf_driver(vf).await?.flatten();
     if driver.is_none() || driver != view.function(vf.pf).await?.driver {
         return Ok(None);
     }

@@ -180,22 +180,19 @@ impl Output {
 
     /// One line on standard error about something that would work badly; with `--json` it is among the notes.
     pub fn caution(&self, text: impl Display) {
-        self.keep(&text.to_string());
-        if !self.json {
-            let text = harmless(&text.to_string());
-            drop(writeln!(
-                anstream::stderr(),
-                "{DIM}{}{DIM:#}{YELLOW}warning{YELLOW:#}: {text}",
-                self.prefix
-            ));
-        }
+        self.aside(format_args!("{YELLOW}warning{YELLOW:#}: "), text);
     }
 
     /// One line on standard error about what was chosen; with `--json` it is among the notes.
     pub fn remark(&self, text: impl Display) {
-        self.keep(&text.to_string());
+        self.aside("", text);
+    }
+
+    fn aside(&self, label: impl Display, text: impl Display) {
+        let text = text.to_string();
+        self.keep(&text);
         if !self.json {
-            drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{text}", self.prefix));
+            drop(writeln!(anstream::stderr(), "{DIM}{}{DIM:#}{label}{}", self.prefix, harmless(&text)));
         }
     }
 

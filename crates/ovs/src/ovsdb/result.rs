@@ -121,8 +121,8 @@ struct Wire {
     error: Option<String>,
     details: Option<String>,
     uuid: Option<Value>,
-    count: Option<i64>,
-    rows: Vec<Row>,
+    count: Option<u64>,
+    rows: Option<Vec<Row>>,
 }
 
 impl Wire {
@@ -132,21 +132,33 @@ impl Wire {
             return cursor.null().map(|()| None);
         }
         let mut wire = Self::default();
-        cursor.object(|cursor, member| {
-            match member {
-                "error" => wire.error = optional_text(cursor)?,
-                "details" => wire.details = optional_text(cursor)?,
-                "uuid" => wire.uuid = Some(Value::read(cursor)?),
-                "count" => wire.count = Some(cursor.integer()?),
-                "rows" => {
-                    cursor.array(|cursor| Row::read(cursor).map(|row| wire.rows.push(row)))?;
-                }
-                _ => cursor.skip()?,
+        cursor.object(|cursor, member| match member {
+            "error" => once(&mut wire.error, optional_text(cursor)?, cursor),
+            "details" => once(&mut wire.details, optional_text(cursor)?, cursor),
+            "uuid" => once(&mut wire.uuid, Some(Value::read(cursor)?), cursor),
+            "count" => {
+                let count = u64::try_from(cursor.integer()?);
+                let count = count.map_err(|_| cursor.error("a count below zero"))?;
+                once(&mut wire.count, Some(count), cursor)
             }
-            Ok(())
+            "rows" => {
+                let mut rows = Vec::new();
+                cursor.array(|cursor| Row::read(cursor).map(|row| rows.push(row)))?;
+                once(&mut wire.rows, Some(rows), cursor)
+            }
+            _ => cursor.skip(),
         })?;
         Ok(Some(wire))
     }
+}
+
+/// Takes a member, which a result has once.
+fn once<T>(member: &mut Option<T>, value: Option<T>, cursor: &Cursor<'_>) -> Result<(), JsonError> {
+    if member.is_some() {
+        return Err(cursor.error("a member that a result has twice"));
+    }
+    *member = value;
+    Ok(())
 }
 
 fn optional_text(cursor: &mut Cursor<'_>) -> Result<Option<String>, JsonError> {
@@ -198,8 +210,8 @@ pub(super) fn read(operations: &[Operation], json: &[u8]) -> Result<Vec<Operatio
             }
             (Some(wire), Some(_)) => results.push(OperationResult {
                 uuid: wire.uuid.as_ref().and_then(Value::atom).and_then(super::Atom::as_uuid),
-                count: wire.count.and_then(|count| count.try_into().ok()),
-                rows: wire.rows,
+                count: wire.count,
+                rows: wire.rows.unwrap_or_default(),
             }),
             (None, _) => {
                 return Err(protocol(format!("no result for operation {index} and no error before it")));
@@ -249,7 +261,9 @@ mod tests {
 
     #[test]
     fn results_that_do_not_fit_the_operations_are_refused() {
-        for json in ["[]", "[{}]", "[{},null]", "[{},{},{}]", "{}", "null"] {
+        let no_results =
+            [r#"[{},{"count":-1}]"#, r#"[{},{"count":1,"count":2}]"#, r#"[{},{"rows":[],"rows":[]}]"#];
+        for json in ["[]", "[{}]", "[{},null]", "[{},{},{}]", "{}", "null"].into_iter().chain(no_results) {
             assert!(matches!(read(&two(), json.as_bytes()), Err(Error::Protocol { .. })), "{json} was taken");
         }
     }
