@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 use crate::wire::{self, Body, Frames};
 use crate::{Error, Refusal, socket};
 
-/// The time limit of a request that does not state its own.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+/// The time limit of a request that does not state its own. Its turn comes after whatever else holds the kernel's lock:
+/// a switch of an eswitch with 127 VFs takes a minute.
+pub const DEFAULT_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often a listing that changed while it was read is read again.
 const DUMP_ATTEMPTS: u32 = 8;
@@ -21,15 +22,12 @@ const DUMP_ATTEMPTS: u32 = 8;
 pub(crate) async fn on_a_thread<T: Send + 'static>(
     intent: String,
     limit: Duration,
-    work: impl FnOnce(Instant) -> Result<T, Error> + Send + 'static,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (tell, told) = oneshot::channel();
-    let start = Instant::now();
-    // An unreachable end of time is an hour away.
-    let deadline = start.checked_add(limit).unwrap_or(start + Duration::from_hours(1));
     let spawned = thread::Builder::new().name("netlink".into()).spawn(move || {
         // Nobody listens any more if the caller was cancelled.
-        let _ = tell.send(work(deadline));
+        let _ = tell.send(work());
     });
     if let Err(source) = spawned {
         return Err(Error::Io { intent, source });
@@ -62,16 +60,20 @@ pub(crate) struct Conversation<'a> {
     socket: Socket,
     sequence: u32,
     intent: &'a str,
-    started: Instant,
+    limit: Duration,
     deadline: Instant,
 }
 
 impl<'a> Conversation<'a> {
-    /// A socket of `protocol` (`NETLINK_GENERIC`, `NETLINK_ROUTE`) in the calling thread's network namespace.
-    pub(crate) fn open(protocol: isize, intent: &'a str, deadline: Instant) -> Result<Self, Error> {
+    /// A socket of `protocol` (`NETLINK_GENERIC`, `NETLINK_ROUTE`) in the calling thread's network namespace, for
+    /// answers that come within `limit` from now.
+    pub(crate) fn open(protocol: isize, intent: &'a str, limit: Duration) -> Result<Self, Error> {
         let socket =
             socket::open(protocol).map_err(|source| Error::Io { intent: intent.to_owned(), source })?;
-        Ok(Self { socket, sequence: 0, intent, started: Instant::now(), deadline })
+        let now = Instant::now();
+        // An unreachable end of time is an hour away.
+        let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_hours(1));
+        Ok(Self { socket, sequence: 0, intent, limit, deadline })
     }
 
     /// What the caller said it is for.
@@ -125,7 +127,7 @@ impl<'a> Conversation<'a> {
     fn io(&self, source: io::Error) -> Error {
         let intent = self.intent.to_owned();
         match source.kind() {
-            io::ErrorKind::TimedOut => Error::Timeout { intent, limit: self.deadline - self.started },
+            io::ErrorKind::TimedOut => Error::Timeout { intent, limit: self.limit },
             _ => Error::Io { intent, source },
         }
     }
@@ -139,7 +141,7 @@ mod tests {
     async fn a_request_that_stays_in_the_kernel_is_given_up_on() {
         let (_keep, held) = std::sync::mpsc::channel::<()>();
         let limit = Duration::from_mins(1);
-        let stuck = on_a_thread("switch".into(), limit, move |_| {
+        let stuck = on_a_thread("switch".into(), limit, move || {
             let _ = held.recv();
             Ok(())
         });

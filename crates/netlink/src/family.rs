@@ -118,7 +118,7 @@ impl Family {
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = self.name, intent);
         on_a_thread(intent.clone(), DEFAULT_LIMIT, {
             let name = self.name;
-            move |deadline| look_up(&mut Conversation::open(NETLINK_GENERIC, &intent, deadline)?, name)
+            move || look_up(&mut Conversation::open(NETLINK_GENERIC, &intent, DEFAULT_LIMIT)?, name)
         })
         .instrument(waiting)
         .await
@@ -154,8 +154,8 @@ impl Family {
         }
         let waiting =
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = name, command, intent);
-        on_a_thread(intent.clone(), limit, move |deadline| {
-            let mut conversation = Conversation::open(NETLINK_GENERIC, &intent, deadline)?;
+        on_a_thread(intent.clone(), limit, move || {
+            let mut conversation = Conversation::open(NETLINK_GENERIC, &intent, limit)?;
             let info = look_up(&mut conversation, name)?;
             until_steady(&intent, || exchange(&mut conversation, &info, command, flags, &attributes))
         })

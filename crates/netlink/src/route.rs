@@ -2,7 +2,6 @@
 //!
 //! Whoever asks often, or listens too, keeps a connection of its own (`vdpa_hw::RtnlLinks` does).
 
-use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tracing::Instrument as _;
@@ -44,19 +43,19 @@ impl RouteMessage {
     ///
     /// `intent` reads on after "cannot": `read the statistics of eth0`.
     pub async fn request(self, intent: impl Into<String>) -> Result<Vec<Self>, Error> {
-        self.ask(intent.into(), wire::ACK, DEFAULT_LIMIT).await
+        self.ask(intent.into(), wire::ACK).await
     }
 
     /// Sends it as a request for a listing. One that changed while it was read is read again.
     pub async fn dump(self, intent: impl Into<String>) -> Result<Vec<Self>, Error> {
-        self.ask(intent.into(), wire::DUMP, DEFAULT_LIMIT).await
+        self.ask(intent.into(), wire::DUMP).await
     }
 
-    async fn ask(self, intent: String, flags: u16, limit: Duration) -> Result<Vec<Self>, Error> {
+    async fn ask(self, intent: String, flags: u16) -> Result<Vec<Self>, Error> {
         let waiting =
             tracing::debug_span!("rtnetlink.request", waits_for = "kernel", kind = self.kind, intent);
-        on_a_thread(intent.clone(), limit, move |deadline| {
-            let mut conversation = Conversation::open(NETLINK_ROUTE, &intent, deadline)?;
+        on_a_thread(intent.clone(), DEFAULT_LIMIT, move || {
+            let mut conversation = Conversation::open(NETLINK_ROUTE, &intent, DEFAULT_LIMIT)?;
             let answer = until_steady(&intent, || conversation.exchange(self.kind, flags, &self.body))?;
             Ok(answer.into_iter().map(|(kind, body)| Self { kind, body }).collect())
         })

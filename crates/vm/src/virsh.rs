@@ -29,7 +29,7 @@ impl Virsh {
     pub const SYSTEM: &'static str = "qemu:///system";
 
     /// How long a call may take. A first `define` has libvirt probe its QEMU, which takes seconds.
-    pub const LIMIT: Duration = Duration::from_secs(30);
+    pub const LIMIT: Duration = Duration::from_mins(1);
 
     /// The domains of the libvirt at `uri` (<https://libvirt.org/uri.html>).
     pub fn new(uri: impl Into<String>) -> Self {

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     #[arg(long)]
     release: bool,
     /// Seconds that one test may take
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     limit: u64,
 }
 

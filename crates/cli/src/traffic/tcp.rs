@@ -10,7 +10,7 @@ use super::{End, INTERVAL, Plan, Shared};
 use crate::error::Error;
 
 /// How long a connection may take to come about.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 /// A piece of the stream, in bytes: a packet each.
 const PIECE: usize = 1000;
 

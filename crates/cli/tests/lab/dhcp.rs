@@ -35,7 +35,7 @@ impl Lease {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)).unwrap();
             socket.set_broadcast(true).unwrap();
-            socket.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_mins(4))).unwrap();
             self.serve(&socket);
         })
     }

@@ -268,14 +268,21 @@ fn port_name(netdev: &str) -> Option<String> {
     fs::read_to_string(Path::new("/sys/class/net").join(netdev).join("phys_port_name")).ok()
 }
 
-/// Waits for something that somebody else does, a minute at most.
+/// Waits for something that somebody else does, two minutes at most: the machine below may stand still for many seconds.
 pub(crate) fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(2);
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited a minute for {what}");
+        assert!(Instant::now() < deadline, "waited two minutes for {what}\n{}", last_words());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What the system said of late, for a wait that was in vain.
+fn last_words() -> String {
+    let journal =
+        Command::new("journalctl").args(["-b", "-n", "60", "-o", "short-monotonic", "--no-pager"]).output();
+    journal.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }

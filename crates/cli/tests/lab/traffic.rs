@@ -84,7 +84,7 @@ impl Host {
     /// The same, for an address of somebody who is no such host.
     pub(crate) fn pings_at(&self, address: &str, count: u32) {
         let output =
-            self.ping(address, &["-c", &count.to_string(), "-i", "0.2", "-W", "5"]).output().unwrap();
+            self.ping(address, &["-c", &count.to_string(), "-i", "0.2", "-W", "30"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains(" 0% packet loss"), "{} to {address}: {text}", self.address);
     }
@@ -180,7 +180,7 @@ impl ForeignBridge {
 
     /// Traffic across it until it is stopped.
     pub(crate) fn pinging(&self) -> Pinging {
-        let mut command = self.hosts[0].ping(&self.hosts[1].address, &["-i", "0.1", "-W", "10"]);
+        let mut command = self.hosts[0].ping(&self.hosts[1].address, &["-i", "0.1", "-W", "30"]);
         Pinging { ping: command.stdout(Stdio::piped()).spawn().unwrap() }
     }
 }

@@ -42,7 +42,7 @@ fn a_vm_of_the_host_file_has_live_traffic_as_libvirts_own_user_and_teardown_wait
     let wire = Host::at_wire(&guest, "wire1", "10.9.0.3");
     let lease = Lease { of: "e4:11:22:33:55:60", address: [10, 9, 0, 4], server: [10, 9, 0, 3] };
     let taken = lease.offer_in(wire.namespace());
-    guest.run("timeout", &["120", "virsh", "start", "lab.2"]);
+    guest.run("timeout", &["240", "virsh", "start", "lab.2"]);
 
     // QEMU has both VFs open, and is nobody's but libvirt's: not root's.
     let running = processes(&guest);

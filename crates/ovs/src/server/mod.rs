@@ -260,7 +260,7 @@ impl Ovsdb {
 const DPDK: Duration = Duration::from_mins(1);
 
 /// How long ovs-vswitchd may take to say so once it is up. It takes some milliseconds.
-const DPDK_SAID: Duration = Duration::from_secs(5);
+const DPDK_SAID: Duration = Duration::from_secs(30);
 
 /// The server's wait until the one row of `Open_vSwitch` no longer meets a condition.
 fn until_none(

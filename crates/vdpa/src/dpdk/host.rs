@@ -16,7 +16,7 @@ use super::{Condition, DpdkVdpa, Instance, Limits, QueueCounters, Queues, Spec, 
 use crate::error::{Error, Result};
 
 /// How long a supervisor may take to say that it is there.
-const STATUS_LIMIT: Duration = Duration::from_secs(2);
+const STATUS_LIMIT: Duration = Duration::from_secs(15);
 
 /// What keeps a process running when the command that started it has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

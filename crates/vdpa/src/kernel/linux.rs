@@ -20,11 +20,11 @@ use super::{
 use crate::error::{Error, Result};
 
 /// How long making and deleting a device may take: mlx5 sets up its whole device first.
-const CHANGE_LIMIT: Duration = Duration::from_secs(30);
+const CHANGE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a module may take to make a management device of a VF that has what it is made of: `mlx5_vdpa` asks the
 /// firmware for its capabilities, and other VFs may be before this one.
-const PROBE_LIMIT: Duration = Duration::from_secs(20);
+const PROBE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long to wait for an announcement before looking all the same.
 const LOOK_ANYWAY: Duration = Duration::from_millis(500);
