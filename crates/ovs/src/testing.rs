@@ -98,7 +98,7 @@ impl Daemons {
 
     /// The switch, with limits short enough for a test of what does not happen.
     pub fn vswitch(&self) -> Ovsdb {
-        let limits = Limits { call: Duration::from_secs(10), ..Limits::default() };
+        let limits = Limits { call: Duration::from_mins(1), ..Limits::default() };
         Ovsdb::new(self.socket()).with_limits(limits)
     }
 

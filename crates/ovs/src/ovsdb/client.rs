@@ -85,7 +85,7 @@ struct Inner {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            call: Duration::from_secs(10),
+            call: Duration::from_secs(30),
             snapshot: Duration::from_mins(2),
             probe: None,
             member: None,

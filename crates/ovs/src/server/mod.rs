@@ -83,8 +83,8 @@ pub struct Ovsdb {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            call: Duration::from_secs(10),
-            applied: Duration::from_secs(10),
+            call: Duration::from_secs(30),
+            applied: Duration::from_secs(30),
             applied_per_port: Duration::from_millis(50),
         }
     }

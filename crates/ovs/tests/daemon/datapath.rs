@@ -14,7 +14,7 @@ const PACKET: &str = "in_port(1),eth(src=e4:11:22:33:55:60,dst=e4:11:22:33:55:61
 
 /// Waits until there are flows of which something is so.
 async fn flows(daemons: &Daemons, wanted: impl Fn(&Flow) -> bool) -> Vec<Flow> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let flows = daemons.datapath().flows().await.unwrap();
         if flows.iter().any(&wanted) {

@@ -15,7 +15,7 @@ use vdpa_ovs::{
 
 use crate::{bridge, ports, present};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A wait for something that comes true only once `comment` is written into the root row's `external_ids`.
 fn blocked_wait(milliseconds: u64) -> Transaction {

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::kernel::{BusDriver, DeviceName, KernelVdpa, MgmtDevName, NewDevice};
 
 /// How long a character device may take to appear.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn new_device(mgmtdev: &MgmtDevName) -> NewDevice {
     let name: DeviceName = "vdpa-contract".parse().expect("a device name");

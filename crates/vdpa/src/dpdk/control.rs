@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use tokio::net::UnixListener;
 
-    const LIMIT: Duration = Duration::from_secs(5);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_question_is_answered_and_an_absent_supervisor_is_no_error() {

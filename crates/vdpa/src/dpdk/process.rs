@@ -107,9 +107,9 @@ mod tests {
         let process = ProcessId::running(child.id().unwrap()).unwrap();
         let successor = ProcessId { started: process.started + 1, ..process };
         assert!(!successor.is_running());
-        assert!(successor.end(Duration::from_secs(5)).await.unwrap());
+        assert!(successor.end(Duration::from_mins(1)).await.unwrap());
         assert!(process.is_running(), "a signal went to a process with the same id");
-        assert!(process.end(Duration::from_secs(5)).await.unwrap());
+        assert!(process.end(Duration::from_mins(1)).await.unwrap());
         assert!(!process.is_running());
         child.wait().await.unwrap();
     }

@@ -35,7 +35,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { start: Duration::from_secs(90), stop: Duration::from_secs(10), answer: Duration::from_secs(5) }
+        Self { start: Duration::from_secs(90), stop: Duration::from_secs(10), answer: Duration::from_secs(20) }
     }
 }
 

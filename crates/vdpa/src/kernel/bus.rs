@@ -170,7 +170,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
             fs::write(&node, "").unwrap();
         };
-        let (found, ()) = tokio::join!(tree.bus.char_device(&tree.name, Duration::from_secs(20)), late);
+        let (found, ()) = tokio::join!(tree.bus.char_device(&tree.name, Duration::from_mins(1)), late);
         assert_eq!(found.unwrap(), node);
     }
 

@@ -174,13 +174,13 @@ async fn a_client_waits_for_qemu_and_connects_when_it_listens() {
     assert!(instance.is_ready());
     assert!(!instance.socket.exists());
     let qemu = tokio::net::UnixListener::bind(&instance.socket).unwrap();
-    let connected = tokio::time::timeout(Duration::from_secs(20), qemu.accept()).await;
+    let connected = tokio::time::timeout(Duration::from_mins(1), qemu.accept()).await;
     connected.expect("dpdk-vdpa connects within its reconnect interval").unwrap();
     host.stop(spec.vf).await.unwrap();
     assert_eq!(host.observe(spec.vf).await.unwrap(), None);
     // A guest that runs on keeps its socket, and a datapath that comes back finds it.
     host.start(&spec).await.unwrap();
-    let connected = tokio::time::timeout(Duration::from_secs(20), qemu.accept()).await;
+    let connected = tokio::time::timeout(Duration::from_mins(1), qemu.accept()).await;
     connected.expect("the next one connects too").unwrap();
     drop(qemu);
     host.stop(spec.vf).await.unwrap();
