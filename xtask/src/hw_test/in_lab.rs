@@ -13,7 +13,7 @@ use super::outcome::{Outcome, Report};
 use super::suites::{self, Suite, Suites, Tier};
 use super::{Args, reboots, skip};
 use crate::host;
-use crate::lab::{self, CARDS, Job, JobEnd, Lab, Vm};
+use crate::lab::{self, CARDS, Job, JobEnd, Lab, Stalls, Vm};
 use crate::workspace;
 
 /// Where the guest has the program under test: on its own disk, and not in PATH, where iproute2's `vdpa` is.
@@ -73,7 +73,7 @@ async fn run_suite(lab: &Lab, suite: &Suite, program: &str, args: &Args, report:
     for (index, case) in cases.iter().enumerate() {
         let mut guest = match fresh.take() {
             Some(guest) => guest,
-            None => match Guest::boot(lab, suite, program).await {
+            None => match Guest::boot(lab, suite, program, args.stalls).await {
                 Ok(guest) => guest,
                 Err(error) => return give_up(suite, &cases[index..].concat(), &error, report),
             },
@@ -147,14 +147,17 @@ fn outcome(end: &JobEnd, limit: u64) -> Outcome {
 /// A VM with the program and a test target on its disk.
 struct Guest {
     vm: Vm,
+    /// It stands still now and then for as long as this is kept.
+    _stalls: Option<Stalls>,
     directory: TempDir,
 }
 
 impl Guest {
-    async fn boot(lab: &Lab, suite: &Suite, program: &str) -> Result<Self> {
+    async fn boot(lab: &Lab, suite: &Suite, program: &str, stalls: bool) -> Result<Self> {
         let directory = TempDir::with_prefix("vdpa-lab-")?;
         let vm = Vm::boot(lab, directory.path(), lab::Life::Ours, lab::Clock::Host).await?;
-        let guest = Self { vm, directory };
+        let stalls = stalls.then(|| vm.stall()).flatten();
+        let guest = Self { vm, _stalls: stalls, directory };
         // Not run from the shared folder: its pages would come through it one by one.
         guest.must(&["install", "-D", program, PROGRAM]).await?;
         guest.must(&["install", "-D", &in_guest(&suite.executable)?, TEST]).await?;
@@ -166,7 +169,7 @@ impl Guest {
     }
 
     async fn must(&self, argv: &[&str]) -> Result<()> {
-        let end = self.vm.share.run(&job(argv, Duration::from_mins(1)), |_, _| {}).await?;
+        let end = self.vm.share.run(&job(argv, Duration::from_mins(4)), |_, _| {}).await?;
         ensure!(end.rc == 0, "{} failed ({}): {}", argv.join(" "), end.rc, end.stdout.trim());
         Ok(())
     }

@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Seconds that one test may take
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     limit: u64,
+    /// Let the lab's VM stand still for 12 s now and then, as on a host that has too much to do
+    #[arg(long)]
+    stalls: bool,
 }
 
 impl Args {

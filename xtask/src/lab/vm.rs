@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::build::Lab;
+use super::Stalls;
 use super::job::{Job, Share};
 use crate::progress::Part;
 use crate::{process, workspace};
@@ -106,6 +107,11 @@ impl Vm {
         ready(child, &directory, &part).await?;
         part.end();
         Ok(since.elapsed())
+    }
+
+    /// Has it stand still now and then, until what this gives is dropped.
+    pub(crate) fn stall(&self) -> Option<Stalls> {
+        Pid::from_raw(self.share.pid().cast_signed()).map(Stalls::begin)
     }
 
     /// Ends it.
