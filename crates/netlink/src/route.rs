@@ -2,7 +2,6 @@
 //!
 //! Whoever asks often, or listens too, keeps a connection of its own (`vdpa_hw::RtnlLinks` does).
 
-
 use netlink_sys::protocols::NETLINK_ROUTE;
 use tracing::Instrument as _;
 

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
-use super::build::Lab;
 use super::Stalls;
+use super::build::Lab;
 use super::job::{Job, Share};
 use crate::progress::Part;
 use crate::{process, workspace};

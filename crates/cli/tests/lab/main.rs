@@ -102,14 +102,15 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
     first.pings(&second, 10);
     first.pings(&wire, 10);
     second.pings(&wire, 10);
-    let offloaded = guest.run("ovs-appctl", &["dpctl/dump-flows", "-m", "type=offloaded"]);
+    // A flow is forgotten after ten seconds without a packet.
+    let flowing = [(&first, &second), (&first, &wire), (&second, &wire)].map(|(from, to)| from.pinging(to));
     for (source, destination) in [("55:60", "55:61"), ("55:61", "55:60")] {
-        let flow = |line: &&str| {
-            line.contains(&format!("src=e4:11:22:33:{source},dst=e4:11:22:33:{destination}"))
-                && line.contains("eth_type(0x0800)")
-        };
-        let flow =
-            offloaded.lines().find(flow).unwrap_or_else(|| panic!("{source} to {destination}: {offloaded}"));
+        let ends = format!("src=e4:11:22:33:{source},dst=e4:11:22:33:{destination}");
+        let flow = wait_for("the flow between the VFs", || {
+            let offloaded = guest.run("ovs-appctl", &["dpctl/dump-flows", "-m", "type=offloaded"]);
+            let fits = |line: &&str| line.contains(&ends) && line.contains("eth_type(0x0800)");
+            offloaded.lines().find(fits).map(str::to_owned)
+        });
         assert!(flow.contains("offloaded:yes") && flow.contains("dp:tc"), "{flow}");
     }
     for representor in &representors {
@@ -123,6 +124,7 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
             assert!(filter.contains("Sent software 0 bytes 0 pkt"), "{representor}: {filter}");
         }
     }
+    flowing.into_iter().for_each(|pinging| drop(pinging.stop()));
     drop((first, second, wire));
     guest.vdpa(&["teardown"]).succeeds();
 }

@@ -89,6 +89,12 @@ impl Host {
         assert!(text.contains(" 0% packet loss"), "{} to {address}: {text}", self.address);
     }
 
+    /// Pings another until it is stopped.
+    pub(crate) fn pinging(&self, other: &Self) -> Pinging {
+        let mut command = self.ping(&other.address, &["-i", "0.1", "-W", "30"]);
+        Pinging { ping: command.stdout(Stdio::piped()).spawn().unwrap() }
+    }
+
     fn ping(&self, address: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace, "ping", "-n"]).args(arguments).arg(address);
@@ -180,8 +186,7 @@ impl ForeignBridge {
 
     /// Traffic across it until it is stopped.
     pub(crate) fn pinging(&self) -> Pinging {
-        let mut command = self.hosts[0].ping(&self.hosts[1].address, &["-i", "0.1", "-W", "30"]);
-        Pinging { ping: command.stdout(Stdio::piped()).spawn().unwrap() }
+        self.hosts[0].pinging(&self.hosts[1])
     }
 }
 

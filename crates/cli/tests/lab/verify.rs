@@ -1,7 +1,7 @@
 //! `vdpa verify` where a card forwards: the pretend one, a module that carries out the rules it has taken.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -42,9 +42,18 @@ impl<'a> Bench<'a> {
         std::thread::sleep(Duration::from_millis(500));
     }
 
+    /// Measures again where the machine below stood still meanwhile: flows go and too few packets come then.
     pub(crate) fn verify(&self, arguments: &[&str]) -> Value {
         let all = [&["verify", "--json", "--seconds", "4"], arguments].concat();
-        self.guest.vdpa(&all).json()
+        let mut attempts = 0;
+        loop {
+            let began = Instant::now();
+            let document = self.guest.vdpa(&all).json();
+            attempts += 1;
+            if began.elapsed() < Duration::from_secs(14) || attempts == 5 {
+                return document;
+            }
+        }
     }
 
     pub(crate) fn between(&self, from: &Host, to: &Host) -> Value {

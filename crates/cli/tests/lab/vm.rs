@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::dhcp::Lease;
-use super::guest::{Guest, VFS_8};
+use super::guest::{Guest, VFS_8, wait_for};
 use super::traffic::Host;
 
 /// VF 0 by the kernel, VF 1 by DPDK, both for one VM.
@@ -56,10 +56,13 @@ fn a_vm_of_the_host_file_has_live_traffic_as_libvirts_own_user_and_teardown_wait
     // DRIVER_OK can do, since the card takes nothing before.
     let log = || guest.run("tail", &["-n", "3", "/var/log/libvirt/qemu/lab.2.log"]);
     assert!(taken.join().is_ok(), "the VM did not take an address: {}", log());
-    wire.pings_at("10.9.0.4", 10);
-    let offloaded = guest.run("ovs-appctl", &["dpctl/dump-flows", "-m", "type=offloaded"]);
-    let from_vm = |line: &&str| line.contains("src=e4:11:22:33:55:60") && line.contains("eth_type(0x0800)");
-    assert!(offloaded.lines().any(|line| from_vm(&line)), "{offloaded}");
+    wait_for("the VM's flow in hardware", || {
+        wire.pings_at("10.9.0.4", 10);
+        let offloaded = guest.run("ovs-appctl", &["dpctl/dump-flows", "-m", "type=offloaded"]);
+        let from_vm =
+            |line: &str| line.contains("src=e4:11:22:33:55:60") && line.contains("eth_type(0x0800)");
+        offloaded.lines().any(from_vm).then_some(())
+    });
     let counted = guest.run("vdpa", &["dev", "vstats", "show", "vdpa-vf-0000-01-00.0-vf0", "qidx", "1"]);
     let sent: u64 = counted.split_whitespace().last().unwrap().parse().unwrap();
     assert!(sent >= 12, "{counted}");

@@ -35,7 +35,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { start: Duration::from_secs(90), stop: Duration::from_secs(10), answer: Duration::from_secs(20) }
+        Self {
+            start: Duration::from_secs(90),
+            stop: Duration::from_secs(10),
+            answer: Duration::from_secs(20),
+        }
     }
 }
 
