@@ -90,7 +90,7 @@ async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(
     let view = View::new(host);
     for vf in vfs.iter().filter(|vf| vf.pf == pf) {
         if let Some(address) = view.vf_address(*vf).await?
-            && makes_netdev(&*view.function(pf).await?, view.function(address).await?.driver.as_ref())
+            && makes_netdev(&*view.function(pf).await?, view.vf_driver(*vf).await?.flatten().as_ref())
             && !view.lacks_eth(address).await?
         {
             host.links.netdev_of(address, NETDEV_LIMIT).await?;

@@ -124,7 +124,10 @@ fn a_fresh_boot_becomes_a_host_whose_traffic_is_offloaded() {
             assert!(filter.contains("Sent software 0 bytes 0 pkt"), "{representor}: {filter}");
         }
     }
-    flowing.into_iter().for_each(|pinging| drop(pinging.stop()));
+    for pinging in flowing {
+        let (sent, came_back) = pinging.stop();
+        assert!(came_back + 2 >= sent, "of {sent} packets {came_back} came back");
+    }
     drop((first, second, wire));
     guest.vdpa(&["teardown"]).succeeds();
 }
