@@ -243,6 +243,25 @@ fn cpus_near_the_card_are_chosen_past_those_of_other_domains() {
     assert!(no_card.err.contains("`--pin auto` without an interface of a card"), "{no_card}");
 }
 
+/// A domain that would not start is not made: of its two refusals the one that is the host's can be overridden.
+#[test]
+fn a_new_domain_that_the_host_has_no_room_for_is_not_made() {
+    let host = Simulated::new();
+    host.run(&["setup"]).exits(0);
+    let create = ["vm", "create", "large", "--image", "/nowhere/cloud.img", "--disk", "/nowhere/large.qcow2"];
+    let wired = ["--mac", "e4:11:22:33:55:61", "--vhostdev", "/dev/vhost-vdpa-0", "--queues", "1"];
+    let large = [&create[..], &wired, &["--memory", "4000", "--huge-pages", "1G"]].concat();
+    let refused = host.run(&large).exits(1);
+    assert!(refused.err.contains("the domain's memory takes 4000 huge pages of 1G"), "{refused}");
+    assert!(refused.err.contains("vdpa host prepare --hugepages 1G=4000"), "{refused}");
+    assert!(!host.run(&["vm", "list"]).exits(0).out.contains("large"));
+    // Printed, it may be for another host.
+    host.run(&[&large[..], &["--print-xml"]].concat()).exits(0);
+    let forced = host.run(&[&large[..], &["--force", "--json"]].concat()).exits(0).document();
+    assert_eq!(forced["findings"][0]["finding"], "no-huge-pages", "{forced}");
+    assert!(host.run(&["vm", "list"]).exits(0).out.contains("large"));
+}
+
 #[test]
 fn a_new_domain_is_printed_or_made() {
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use vdpa_vm::{Blueprint, Disk, DomainName, Domains, Network, xml};
+use vdpa_vm::{Blueprint, Disk, DomainName, Domains, Network, Surroundings, xml};
 
 use super::findings;
 use super::interface::{self, Wanted, usage};
@@ -70,13 +70,17 @@ pub struct Create {
     wanted: Wanted,
     #[command(flatten)]
     placed: Placed,
+    /// Go on where something about this host speaks against it: a socket that QEMU may not reach, a MAC that is not the
+    /// VF's, huge pages that are missing.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     connection: Connection,
 }
 
 pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
     let domains = domains(session, &create.connection)?;
-    let document = create.document(session).await?;
+    let Drawn { document, findings } = create.document(session).await?;
     let disk = create.disk();
     let seed = create.seed_path();
     let command: Vec<String> = if session.is_simulated() {
@@ -91,7 +95,8 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
         }
         return Ok(Outcome::done("vm create", "done", &[])
             .with("document", &document)
-            .with("disk", &command));
+            .with("disk", &command)
+            .with("findings", &findings));
     }
     let _lock = lock(session, &create.connection)?;
     if domains.list().await.map_err(Error::from)?.contains(&create.name) {
@@ -120,12 +125,21 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
             format!("`timeout 60 virsh -c {} start {}` starts it", create.connection.connect, create.name);
         session.output.line(hint);
     }
-    Ok(Outcome::done("vm create", "done", &[]).with("document", &document).with("disk", &command))
+    Ok(Outcome::done("vm create", "done", &[])
+        .with("document", &document)
+        .with("disk", &command)
+        .with("findings", &findings))
+}
+
+/// A domain that is not there yet.
+struct Drawn {
+    document: String,
+    findings: Vec<findings::Shown>,
 }
 
 impl Create {
-    /// The domain's XML, with its interface on the hardware datapath where one is asked for.
-    async fn document(&self, session: &Session) -> Result<String, Error> {
+    /// The domain's XML, with its interface on the hardware datapath where one is asked for, if that can work here.
+    async fn document(&self, session: &Session) -> Result<Drawn, Error> {
         let placement = self.placed.placement(None);
         let network = match (&self.bridge, &self.network) {
             (Some(bridge), _) => Network::Bridge(bridge.clone()),
@@ -152,20 +166,26 @@ impl Create {
                     "name the CPUs: `--pin 14,16`, or the VF's datapath too: `--socket PATH --mac MAC`";
                 return Err(usage("`--pin auto` without an interface of a card", hint));
             }
-            return Ok(blueprint.xml());
+            return Ok(Drawn { document: blueprint.xml(), findings: Vec::new() });
         }
         let interface = self.wanted.interface()?;
+        // What is printed may be for another host.
+        let around = if self.print_xml && !self.placed.wants_choice() {
+            Surroundings::default()
+        } else {
+            surroundings(session, &self.connection, &self.name, &blueprint.xml(), &interface).await?
+        };
         if self.placed.wants_choice() {
-            let around =
-                surroundings(session, &self.connection, &self.name, &blueprint.xml(), &interface).await?;
             blueprint.pins = chosen(session, &self.placed, &around)?.pins;
         }
         let plain = blueprint.xml();
         let owner = interface::owner(&plain, &interface)?;
         // The rest of it is in the blueprint.
         let placement = vdpa_vm::Placement { pins: Vec::new(), huge_pages: None, ..placement };
-        findings::say(session, &vdpa_vm::check(&plain, owner, &interface, &placement)?, false)?;
-        Ok(xml::attach_as(&plain, owner, &interface, &placement)?)
+        let mut found = vdpa_vm::check(&plain, owner, &interface, &placement)?;
+        found.extend(around.check(&self.name, &plain, &interface, &placement)?);
+        let findings = findings::say(session, &found, self.force || self.print_xml)?;
+        Ok(Drawn { document: xml::attach_as(&plain, owner, &interface, &placement)?, findings })
     }
 
     fn disk(&self) -> Disk {
