@@ -133,6 +133,12 @@ pub struct Wanted {
     pub dpdk_huge_pages: bool,
     /// How many MiB each dpdk-vdpa process asks for at its start.
     pub dpdk_memory_mib: Option<u32>,
+    /// Megabytes of huge pages for DPDK in Open vSwitch, node by node.
+    #[serde(default)]
+    pub socket_mem: Option<String>,
+    /// The CPUs that poll in Open vSwitch: a hexadecimal mask.
+    #[serde(default)]
+    pub pmd_cpu_mask: Option<String>,
 }
 
 /// A VF that is asked for.
@@ -242,8 +248,14 @@ pub struct Switch {
     pub version: Option<String>,
     /// `other_config:hw-offload`.
     pub hw_offload: Option<String>,
-    /// Other settings of `other_config` that bear upon offload.
+    /// Other settings of `other_config` that bear upon offload and datapaths.
     pub other_config: BTreeMap<String, String>,
+    /// The DPDK that it is built with, if it is.
+    #[serde(default)]
+    pub dpdk: Option<String>,
+    /// Whether that DPDK has come up.
+    #[serde(default)]
+    pub dpdk_initialized: bool,
     /// Whether ovs-vswitchd has taken up everything that was asked of it.
     pub applied: bool,
     /// Ports of ours that ovs-vswitchd could not open, with its words.
@@ -291,6 +303,28 @@ impl Evidence {
     /// Whether a VF is to be served like this; without a host file, anything may be.
     pub(super) fn wants(&self, datapath: Datapath) -> bool {
         self.answers.wanted.is_none() || self.wanted_vfs().iter().any(|vf| vf.datapath == datapath)
+    }
+
+    /// Whether the bridge is to be one of Open vSwitch's userspace datapath.
+    pub(super) fn is_userspace(&self) -> bool {
+        self.wanted_vfs().iter().any(|vf| vf.datapath == Datapath::OvsDpdk)
+    }
+
+    /// What `dpdk-socket-mem` is to be, or is.
+    pub(super) fn socket_mem(&self) -> Option<&str> {
+        let wanted = self.answers.wanted.as_ref().and_then(|wanted| wanted.socket_mem.as_deref());
+        wanted.or_else(|| self.other_config("dpdk-socket-mem"))
+    }
+
+    /// What `pmd-cpu-mask` is to be, or is.
+    pub(super) fn pmd_cpu_mask(&self) -> Option<&str> {
+        let wanted = self.answers.wanted.as_ref().and_then(|wanted| wanted.pmd_cpu_mask.as_deref());
+        wanted.or_else(|| self.other_config("pmd-cpu-mask"))
+    }
+
+    /// A setting of Open vSwitch's `other_config`.
+    fn other_config(&self, key: &str) -> Option<&str> {
+        self.answers.switch.as_ref().ok()?.other_config.get(key).map(String::as_str)
     }
 
     /// Whether a VF is for a VM; without a host file, any may be.

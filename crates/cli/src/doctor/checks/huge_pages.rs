@@ -156,7 +156,8 @@ fn processes(evidence: &Evidence) -> Vec<(&str, u64)> {
         .collect()
 }
 
-fn node_of(evidence: &Evidence, card: &str) -> Option<u16> {
+/// The NUMA node of a card that the host file names.
+pub(super) fn node_of(evidence: &Evidence, card: &str) -> Option<u16> {
     let card = evidence.cards().iter().find(|found| found.name == card)?;
     card.function.as_ref().ok()?.numa_node
 }

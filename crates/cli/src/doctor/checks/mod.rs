@@ -12,6 +12,7 @@ mod mgmtdev;
 mod modules;
 mod network_manager;
 mod occupied;
+mod ovs_dpdk;
 mod pcie;
 mod security;
 mod switch;
@@ -193,6 +194,12 @@ pub const TOPICS: &[Topic] = &[
         run: switch::ports,
     },
     Topic {
+        id: "ovs-dpdk",
+        asks: "Is DPDK up in Open vSwitch, with memory and CPUs where the card is?",
+        because: "For VFs with `datapath = \"ovs-dpdk\"`. A `dpdk-init` that failed is told by nothing but the log; memory or polling CPUs on another node than the card's cost throughput.",
+        run: ovs_dpdk::userspace,
+    },
+    Topic {
         id: "dpdk-vdpa",
         asks: "Is the dpdk-vdpa program there?",
         because: "It is DPDK's example, which distributions do not ship built. Fails where a VF is to be served by it.",
@@ -265,7 +272,7 @@ mod tests {
         let answered: BTreeSet<_> = checks.iter().map(|check| check.id).collect();
         let silent: Vec<_> =
             TOPICS.iter().map(|topic| topic.id).filter(|id| !answered.contains(id)).collect();
-        assert_eq!(silent, ["mgmtdev"], "there is no VF for the kernel datapath");
+        assert_eq!(silent, ["mgmtdev", "ovs-dpdk"], "there is no VF for these datapaths");
         for check in checks {
             assert!(!check.fact.is_empty() && !check.source.is_empty(), "{check:?}");
         }

@@ -30,12 +30,12 @@ pub(super) fn open_vswitch(evidence: &Evidence) -> Vec<Check> {
     }];
     let configured = switch.hw_offload.as_deref().unwrap_or("not set");
     checks.push(Check::pass("hw-offload", format!("{configured}; `setup` sets it"), SOURCE));
-    checks.extend(switch.other_config.iter().map(|(key, value)| setting(key, value)));
+    checks.extend(switch.other_config.iter().map(|(key, value)| setting(evidence, key, value)));
     checks
 }
 
 /// Settings of `other_config` that bear upon offload (ovs-vswitchd.conf.db(5)).
-fn setting(key: &str, value: &str) -> Check {
+fn setting(evidence: &Evidence, key: &str, value: &str) -> Check {
     let check = Check::pass(format_args!("other_config:{key}"), value, SOURCE);
     let remove = format!("ovs-vsctl remove Open_vSwitch . other_config {key}");
     match (key, value) {
@@ -47,7 +47,7 @@ fn setting(key: &str, value: &str) -> Check {
         ("max-idle", _) => {
             check.warn("its manual advises against a change, and offloaded flows come and go by it").remedy(remove)
         }
-        ("dpdk-init", "true" | "try") => check
+        ("dpdk-init", "true" | "try") if !evidence.is_userspace() => check
             .warn("it is for bridges in userspace; those of the kernel, which offload by tc, lose huge pages and cores to it")
             .remedy(remove),
         _ => check,

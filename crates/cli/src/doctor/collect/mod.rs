@@ -26,9 +26,17 @@ use crate::host::Host;
 /// How long anything may take to answer. A read of sysfs waits for the driver, and a driver can hang.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Settings of `other_config` that bear upon offload (ovs-vswitchd.conf.db(5)).
-const SETTINGS: [&str; 6] =
-    ["dpdk-init", "hw-offload-ct-size", "max-idle", "n-offload-threads", "offload-rebalance", "tc-policy"];
+/// Settings of `other_config` that bear upon offload and datapaths (ovs-vswitchd.conf.db(5)).
+const SETTINGS: [&str; 8] = [
+    "dpdk-init",
+    "dpdk-socket-mem",
+    "hw-offload-ct-size",
+    "max-idle",
+    "n-offload-threads",
+    "offload-rebalance",
+    "pmd-cpu-mask",
+    "tc-policy",
+];
 
 /// Everything there is to know of `host`, as far as `file`'s wishes make it matter; of every card, where there is
 /// no host file. Reads need root to be complete: who holds a VF, and who is connected.
@@ -117,6 +125,8 @@ async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
             })
             .collect(),
         applied: observed.is_applied(),
+        dpdk: observed.versions.dpdk.clone(),
+        dpdk_initialized: observed.versions.dpdk_initialized,
         other_config: observed
             .other_config
             .into_iter()
@@ -184,7 +194,14 @@ impl From<&HostFile> for Wanted {
             Memory::HugePages(megabytes) => (true, megabytes),
             Memory::Ordinary(megabytes) => (false, Some(megabytes)),
         };
-        Self { bridge: file.bridge.to_string(), vfs: vfs.collect(), dpdk_huge_pages, dpdk_memory_mib }
+        Self {
+            bridge: file.bridge.to_string(),
+            vfs: vfs.collect(),
+            dpdk_huge_pages,
+            dpdk_memory_mib,
+            socket_mem: file.ovs_dpdk.socket_mem.clone(),
+            pmd_cpu_mask: file.ovs_dpdk.pmd_cpu_mask.clone(),
+        }
     }
 }
 
