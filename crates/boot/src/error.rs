@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::bridge::{Manager, Refusal};
+
 /// The result of a call here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -122,6 +124,53 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A NIC is not put under a bridge. Nothing was changed.
+    #[error("{nic} is not put under a bridge: {why}")]
+    Unbridgeable {
+        /// The NIC.
+        nic: String,
+        /// Why not.
+        why: Refusal,
+    },
+    /// There is no bridge of ours to do something with.
+    #[error("there is no bridge to {verb}: {why}")]
+    NoBridge {
+        /// What was to be done.
+        verb: &'static str,
+        /// Why there is none.
+        why: String,
+    },
+    /// A bridge was made and did not get its addresses. The host is as it was.
+    #[error("{manager} did not bring the bridge {name} up within {limit:?}")]
+    BridgeSilent {
+        /// The bridge.
+        name: String,
+        /// Who was to bring it up.
+        manager: Manager,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// A bridge was taken away, and the NIC has not what it had.
+    #[error("{nic} has not got back {before} within {limit:?} of the bridge {name}'s end")]
+    BridgeStays {
+        /// The bridge.
+        name: String,
+        /// The NIC.
+        nic: String,
+        /// The profile or file that it had.
+        before: String,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// A bridge was not made, and the host is not as it was; the timer that goes back is armed.
+    #[error("a bridge that could not be made could not be taken back either")]
+    BridgeHalfDone {
+        /// Why it was not made.
+        #[source]
+        error: Box<Error>,
+        /// Why it was not taken back.
+        remains: String,
+    },
     /// The platform could not be read or set.
     #[error(transparent)]
     Platform(#[from] vdpa_hw::Error),
@@ -167,6 +216,20 @@ impl Error {
                 format!("use the vdpa that wrote it, or move {} away", path.display())
             }
             Self::HalfDone { .. } => "`vdpa host restore` takes back what was written".to_owned(),
+            Self::Unbridgeable { nic, why } => why.hint(nic),
+            Self::NoBridge { .. } => "`vdpa host bridge --over NIC` shows what would be done to make one".to_owned(),
+            Self::BridgeSilent { manager: Manager::Nm, .. } => {
+                "`journalctl -u NetworkManager` may say more: is there a DHCP server behind the NIC?".to_owned()
+            }
+            Self::BridgeSilent { manager: Manager::Networkd, .. } => {
+                "`journalctl -u systemd-networkd` may say more: is there a DHCP server behind the NIC?".to_owned()
+            }
+            Self::BridgeStays { nic, .. } => {
+                format!("`vdpa host bridge --remove` tries again; `ip addr show {nic}` shows what it has")
+            }
+            Self::BridgeHalfDone { .. } => {
+                "the timer tries again when it runs out; `vdpa host bridge --remove` does so now".to_owned()
+            }
             Self::Io { .. } | Self::Platform(_) => return None,
         })
     }

@@ -1,5 +1,5 @@
 //! What a host is booted with, and how that is changed: kernel arguments, huge pages, modules, nested virtualization,
-//! SELinux's policy.
+//! SELinux's policy. And the one thing of its network that outlives a `setup`: the [`bridge`] that guests are managed by.
 //!
 //! A [`Request`] says what is wanted. [`Host::plan`] looks at the host, below any root, and says in a [`Plan`] what would
 //! change: files with their new text, the programs to run, huge pages that can be had at run time, and why a reboot is
@@ -16,10 +16,12 @@
 //! | `owned.rs` | the files that are ours alone |
 //! | `policy.rs` | the SELinux module |
 //! | `plan.rs`, `apply.rs`, `record.rs`, `restore.rs` | planning, doing, what is needed to go back, going back |
+//! | `bridge/` | the bridge by which virtual machines are managed, over the host's own NIC |
 //! | `tree.rs`, `programs.rs` | the only ones that touch the host |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod apply;
+pub mod bridge;
 mod error;
 mod grub;
 mod grubby;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use vdpa_hw::platform::{Files, Platform, Rooted};
 
 use crate::Host;
+use crate::bridge;
 use crate::error::{Error, Result, Said};
 use crate::grub::{DEFAULT_FILE, Defaults};
 use crate::programs::{Command, Programs};
@@ -42,6 +43,15 @@ pub fn host_105(root: &Path, files: Arc<dyn Files>, fail_at: Option<u64>) -> io:
     let tree = Tree::new(root.to_owned());
     let programs = SimulatedPrograms { tree, files: files.clone(), runs: AtomicU64::new(0), fail_at };
     Ok(Host::with(root.to_owned(), Platform::over(files), Arc::new(programs)))
+}
+
+/// Gives the simulated host below `root` a network: `eno1` under the bridge `baremetal`, as the reference document leaves
+/// it, and `eno2` with a profile of `NetworkManager`'s and an address of its own.
+///
+/// # Errors
+/// Where `root` cannot be written.
+pub fn furnish_network(root: &Path) -> Result<()> {
+    bridge::mock::furnish(&Tree::new(root.to_owned()))
 }
 
 /// The files of `/proc` and `/sys` as `base` shows them, with what was written to them, which is kept below `root`. Huge
@@ -129,7 +139,7 @@ impl fmt::Debug for SimulatedPrograms {
 #[async_trait]
 impl Programs for SimulatedPrograms {
     fn has(&self, name: &str) -> bool {
-        matches!(name, "grub2-mkconfig" | "modprobe")
+        matches!(name, "grub2-mkconfig" | "modprobe") || bridge::mock::PROGRAMS.contains(&name)
     }
 
     async fn run(&self, command: &Command) -> Result<String> {
@@ -164,7 +174,7 @@ impl Programs for SimulatedPrograms {
                 let now = String::from_utf8_lossy(&now).into_owned();
                 self.tree.write(path, Some(&format!("{module} 16384 0 - Live 0x0\n{now}")))?;
             }
-            _ => return Err(failed("not simulated")),
+            _ => return bridge::mock::run(&self.tree, &words).map_err(|said| failed(&said)),
         }
         Ok(String::new())
     }

@@ -85,6 +85,34 @@ impl Tree {
         done.map_err(|error| Error::io(format!("write {}", path.display()), error))
     }
 
+    /// Gives a file of ours this text, for nobody else to read.
+    pub(crate) fn write_private(&self, path: &Path, text: &str) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let at = self.below(path);
+            let directory = at.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            fs::create_dir_all(directory)?;
+            let new = at.with_extension("vdpa-new");
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, &at)?;
+            File::open(directory)?.sync_all()
+        };
+        write().map_err(|error| Error::io(format!("write {}", path.display()), error))
+    }
+
+    /// Whether a file is this process's user's, and nobody else may write it.
+    pub(crate) fn is_private(&self, path: &Path) -> Result<bool> {
+        let found = fs::symlink_metadata(self.below(path));
+        let found = found.map_err(|error| Error::io(format!("look at {}", path.display()), error))?;
+        let ours = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+        Ok(found.is_file() && ours && found.mode() & 0o022 == 0)
+    }
+
     fn try_write(&self, path: &Path, text: Option<&str>, like: Option<&Path>) -> io::Result<()> {
         let mut at = self.below(path);
         // A few steps at most, as links to links are rare and a circle shall end.

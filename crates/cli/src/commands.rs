@@ -19,6 +19,7 @@ use crate::report::{Outcome, Output, Standing};
 use crate::step::Step;
 
 pub mod bench;
+pub mod bridge;
 mod device;
 pub mod doctor;
 pub mod firmware;

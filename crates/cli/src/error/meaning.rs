@@ -32,14 +32,17 @@ impl Error {
                 vdpa_hw::Error::NoFunction(_) | vdpa_hw::Error::NotPf(_) | vdpa_hw::Error::NoSetting { .. }
             ),
             Self::Vm(error) => matches!(error, vdpa_vm::Error::UnknownDomain(_)),
-            Self::Boot(error) => matches!(error, vdpa_boot::Error::NoMemory { .. }),
+            Self::Boot(error) => {
+                matches!(error, vdpa_boot::Error::NoMemory { .. } | vdpa_boot::Error::Unbridgeable { .. })
+            }
             _ => false,
         }
     }
 
     /// Whether what was done before it failed could not be taken back: exit code 3.
     pub fn is_half_done(&self) -> bool {
-        matches!(self, Self::Boot(vdpa_boot::Error::HalfDone { .. }))
+        use vdpa_boot::Error;
+        matches!(self, Self::Boot(Error::HalfDone { .. } | Error::BridgeHalfDone { .. }))
     }
 
     /// Whether the kernel has not returned from something that it was asked for.
@@ -87,6 +90,9 @@ impl Error {
             Self::Boot(vdpa_boot::Error::HalfDone { error, remains }) => std::iter::once(error.to_string())
                 .chain(remains.iter().map(|line| format!("REMAINS {line}")))
                 .collect(),
+            Self::Boot(vdpa_boot::Error::BridgeHalfDone { error, remains }) => {
+                vec![error.to_string(), format!("REMAINS {remains}")]
+            }
             _ => {
                 let mut lines = Vec::new();
                 let mut source = std::error::Error::source(self);

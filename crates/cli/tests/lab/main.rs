@@ -6,6 +6,7 @@
 
 mod auxiliary;
 mod boot;
+mod bridge;
 mod card;
 mod clock;
 mod dhcp;

@@ -11,7 +11,7 @@ use vdpa_boot::Host;
 use vdpa_hw::platform::{ModuleName, PageSize, Platform};
 
 use self::show::{Prepared, TakenBack};
-use super::{Session, simulation};
+use super::{Session, bridge, simulation};
 use crate::config::boot::HugePages;
 use crate::config::{self, HostFile};
 use crate::error::Error;
@@ -78,6 +78,9 @@ pub enum HostCommand {
     /// Take back what `prepare` wrote.
     #[command(after_help = RESTORE_HELP)]
     Restore(Restore),
+    /// Put the NIC that the host is managed by under a bridge, for virtual machines, and go back unless that is confirmed.
+    #[command(after_help = bridge::HELP)]
+    Bridge(bridge::Bridge),
 }
 
 /// Options of `host prepare`.
@@ -158,6 +161,7 @@ impl HostCommand {
         match self {
             Self::Prepare(_) => "host prepare",
             Self::Restore(_) => "host restore",
+            Self::Bridge(_) => "host bridge",
         }
     }
 
@@ -165,6 +169,7 @@ impl HostCommand {
         match self {
             Self::Prepare(options) => options.root.as_deref(),
             Self::Restore(options) => options.root.as_deref(),
+            Self::Bridge(_) => None,
         }
     }
 }
@@ -201,6 +206,7 @@ pub(super) async fn run(session: &Session, command: &HostCommand) -> super::Resu
             let restored = host.restore(options.force.is_some()).await.map_err(Error::from)?;
             Ok(TakenBack { restored }.show(session))
         }
+        HostCommand::Bridge(options) => bridge::run(session, options).await,
     }
 }
 
@@ -218,7 +224,7 @@ fn host_file(session: &Session, options: &Prepare, root: &Path) -> Result<Option
 }
 
 /// A simulated host keeps what is changed of its files beside its machine.
-fn simulated(session: &Session, simulated: &SimulatedHost) -> Result<(Host, Platform), Error> {
+pub(super) fn simulated(session: &Session, simulated: &SimulatedHost) -> Result<(Host, Platform), Error> {
     let root = simulated.root();
     let host = vdpa_boot::mock::host_105(&root, simulated.host().files, session.common.fail_at);
     let host = host.map_err(|source| Error::Run { path: root, source })?;
