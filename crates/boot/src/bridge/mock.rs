@@ -70,6 +70,11 @@ pub(crate) fn furnish(tree: &Tree) -> Result<()> {
             ("ipv4.addresses", "172.21.6.104/24"),
             ("ipv4.gateway", "172.21.6.254"),
             ("ipv4.routes", ""),
+            ("ipv4.route-metric", "-1"),
+            ("ipv4.may-fail", "yes"),
+            ("ipv4.dad-timeout", "0"),
+            ("IP4.ROUTE[1]", "dst = 172.21.6.0/24, nh = 0.0.0.0, mt = 102"),
+            ("IP4.ROUTE[2]", "dst = 0.0.0.0/0, nh = 172.21.6.254, mt = 101"),
             ("ipv6.method", "auto"),
         ],
     );

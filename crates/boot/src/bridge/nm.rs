@@ -25,6 +25,29 @@ const MOVED_ALONE: [&str; 5] = [
     "connection.llmnr",
     "connection.dns-over-tls",
 ];
+/// What a property reads that nobody has set, by the end of its name (nm-settings-nmcli(5)).
+const UNSET: [(&str, &str); 20] = [
+    ("", ""),
+    ("", "--"),
+    ("", "-1"),
+    ("", "0x0"),
+    ("", "default"),
+    ("", "unknown"),
+    ("dns-priority", "0"),
+    ("route-table", "0"),
+    ("dhcp-timeout", "0"),
+    ("ra-timeout", "0"),
+    ("link-local", "0"),
+    ("speed", "0"),
+    ("auto-negotiate", "no"),
+    ("mtu", "auto"),
+    ("mtu", "0"),
+    ("ignore-auto-routes", "no"),
+    ("ignore-auto-dns", "no"),
+    ("never-default", "no"),
+    ("may-fail", "yes"),
+    ("dhcp-send-hostname", "yes"),
+];
 /// Properties of the wire, which stay with the NIC.
 const OF_THE_WIRE: [&str; 6] = [
     "802-3-ethernet.mtu",
@@ -112,14 +135,42 @@ pub(super) async fn profile(programs: &dyn Programs, wanted: &Wanted) -> Result<
 }
 
 impl Profile {
-    /// Those that are set and that `wanted` holds of, as arguments. Of what is set to its default the value says so.
+    /// Those that somebody has set and that `wanted` holds of, as arguments.
     fn arguments(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+        let unset =
+            |name: &str, value: &str| UNSET.iter().any(|(end, unset)| name.ends_with(end) && value == *unset);
         let set = self.properties.iter().filter(move |(name, value)| {
             // Shown for old clients, and refused.
-            wanted(name) && !value.is_empty() && value != "--" && !name.ends_with("-deprecated")
+            wanted(name) && !unset(name, value) && !name.ends_with("-deprecated")
         });
         set.flat_map(|(name, value)| [name.as_str(), value])
     }
+}
+
+/// The metric that the NIC's routes have where its profile leaves it to `NetworkManager`, as arguments: a bridge's would be
+/// higher, and another NIC's default route come first. Source: `IP4.ROUTE[1]:dst = 0.0.0.0/0, nh = …, mt = 100`.
+fn metrics(profile: &Profile) -> Vec<String> {
+    let metric = |family: char, default: &str| {
+        let property = format!("ipv{family}.route-metric");
+        let routes = || {
+            let start = format!("IP{family}.ROUTE[");
+            profile
+                .properties
+                .iter()
+                .filter(move |(name, _)| name.starts_with(&start))
+                .map(|(_, route)| route)
+        };
+        let free = profile.properties.iter().any(|(name, value)| *name == property && value == "-1");
+        let by = |route: &String| {
+            route.split(", ").find_map(|part| Some(part.trim().strip_prefix("mt = ")?.to_owned()))
+        };
+        let leaving = format!("dst = {default},");
+        let route = routes()
+            .find(|route| route.starts_with(&leaving))
+            .or_else(|| routes().next().filter(|_| family == '4'));
+        Some([property, route.filter(|_| free).and_then(by)?])
+    };
+    [metric('4', "0.0.0.0/0"), metric('6', "::/0")].into_iter().flatten().flatten().collect()
 }
 
 /// What makes the bridge.
@@ -127,6 +178,7 @@ pub(super) fn make(wanted: &Wanted, nic: &Nic, profile: &Profile) -> Vec<Act> {
     let (bridge, over) = (wanted.name.as_str(), wanted.over.as_str());
     let names = Names::of(&wanted.name, &wanted.over);
     let mac = nic.mac.to_string();
+    let metrics = metrics(profile);
     let add = ["connection", "add", "save", "no", "type"];
     let moved =
         |name: &str| MOVED.iter().any(|prefix| name.starts_with(prefix)) || MOVED_ALONE.contains(&name);
@@ -136,7 +188,13 @@ pub(super) fn make(wanted: &Wanted, nic: &Nic, profile: &Profile) -> Vec<Act> {
     let of_port = ["ethernet", "con-name", &names.port, "ifname", over, "connection.autoconnect", "no"];
     let enslaved = ["connection.slave-type", "bridge", "connection.master", bridge];
     vec![
-        Act::Run(nmcli(add.into_iter().chain(of_bridge).chain(like_the_nic).chain(profile.arguments(moved)))),
+        Act::Run(nmcli(
+            add.into_iter()
+                .chain(of_bridge)
+                .chain(like_the_nic)
+                .chain(profile.arguments(moved))
+                .chain(metrics.iter().map(String::as_str)),
+        )),
         Act::Run(nmcli(
             add.into_iter()
                 .chain(of_port)

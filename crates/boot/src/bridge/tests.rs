@@ -96,11 +96,12 @@ async fn network_manager_is_told_all_that_the_nic_had() {
             format!(
                 "{nmcli} connection add save no type bridge con-name vdpa-br0 ifname br0 connection.autoconnect no \
                  bridge.stp no 802-3-ethernet.cloned-mac-address 90:b1:1c:40:59:28 ipv4.addresses 172.21.6.104/24 \
-                 ipv4.dns 172.21.1.1 ipv4.gateway 172.21.6.254 ipv4.method manual ipv6.method auto"
+                 ipv4.dad-timeout 0 ipv4.dns 172.21.1.1 ipv4.gateway 172.21.6.254 ipv4.method manual ipv6.method auto \
+                 ipv4.route-metric 101"
             ),
             format!(
                 "{nmcli} connection add save no type ethernet con-name vdpa-br0-eno2 ifname eno2 \
-                 connection.autoconnect no connection.slave-type bridge connection.master br0 802-3-ethernet.mtu auto"
+                 connection.autoconnect no connection.slave-type bridge connection.master br0"
             ),
             format!("{nmcli} --wait 45 connection up id vdpa-br0-eno2"),
         ]

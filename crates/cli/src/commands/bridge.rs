@@ -33,6 +33,7 @@ Until then all of it lies below /run, so that a reboot takes it back too.
 With --json the outcome is one of changes, done, unchanged, failed, incomplete; beside what every command says there are
   bridge     null, or how it stands (unconfirmed, confirmed, taken-back), name, over, manager, before, and what
              confirms it and takes it back
+  mac        the bridge's, which is the NIC's (with --over)
   arm, make  the argument vector that arms the timer, and what makes the bridge (with --over)
 
 Exit codes: 0 done or nothing to do, 1 failed and the host is as it was, 2 what is asked for cannot be,

@@ -42,12 +42,14 @@ impl Drop for FarEnd {
     }
 }
 
-/// Who has the address, and what goes which way.
+/// Who has the address, and what goes which way, without the metric that `NetworkManager` gives a device: the next free one.
 fn addresses(guest: &Guest) -> String {
     let addresses = guest.run("ip", &["-4", "-o", "addr", "show", "scope", "global"]);
     let words = |line: &str| line.split_whitespace().skip(1).take(3).collect::<Vec<_>>().join(" ");
     let addresses: Vec<String> = addresses.lines().map(words).collect();
-    format!("{}\n{}", addresses.join("\n"), guest.run("ip", &["-4", "route"]))
+    let routes = guest.run("ip", &["-4", "route"]);
+    let routes: Vec<&str> = routes.lines().map(|line| line.split(" metric").next().unwrap()).collect();
+    format!("{}\n{}", addresses.join("\n"), routes.join("\n"))
 }
 
 fn mac(device: &str) -> String {

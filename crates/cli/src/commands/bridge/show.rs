@@ -41,7 +41,10 @@ pub(super) fn made(session: &Session, plan: &Plan) -> Outcome {
 }
 
 fn with_plan(outcome: Outcome, plan: &Plan) -> Outcome {
-    with_bridge(outcome, Some(&plan.record)).with("arm", &plan.arm).with("make", &plan.make)
+    with_bridge(outcome, Some(&plan.record))
+        .with("mac", &plan.mac)
+        .with("arm", &plan.arm)
+        .with("make", &plan.make)
 }
 
 fn with_bridge(outcome: Outcome, record: Option<&Record>) -> Outcome {

@@ -98,6 +98,7 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
             .with("disk", &command)
             .with("findings", &findings));
     }
+    create.look_for_bridge(session)?;
     let _lock = lock(session, &create.connection)?;
     if domains.list().await.map_err(Error::from)?.contains(&create.name) {
         let what = format!("domain `{}` is there already", create.name);
@@ -186,6 +187,24 @@ impl Create {
         found.extend(around.check(&self.name, &plain, &interface, &placement)?);
         let findings = findings::say(session, &found, self.force || self.print_xml)?;
         Ok(Drawn { document: xml::attach_as(&plain, owner, &interface, &placement)?, findings })
+    }
+
+    /// That the bridge is there, where that is this host's: libvirt asks for it at the start and not before.
+    fn look_for_bridge(&self, session: &Session) -> Result<(), Error> {
+        let here = !session.is_simulated() && self.connection.connect == vdpa_vm::Virsh::SYSTEM;
+        let Some(bridge) = self.bridge.as_ref().filter(|_| here) else { return Ok(()) };
+        if Path::new("/sys/class/net").join(bridge).exists() {
+            return Ok(());
+        }
+        let what = format!("there is no bridge `{bridge}` on this host");
+        let hint = format!(
+            "`vdpa host bridge --over NIC --name {bridge}` shows how the NIC that the host is managed by is put under one"
+        );
+        if self.start.is_some() {
+            return Err(usage(&what, &hint));
+        }
+        session.output.caution(format_args!("{what}, and the domain does not start without it: {hint}"));
+        Ok(())
     }
 
     fn disk(&self) -> Disk {
