@@ -62,8 +62,10 @@ fn make(guest: &Guest, far: &FarEnd, manager: &str, state: &dyn Fn() -> String) 
     let plan = guest.vdpa(&["host", "bridge", "--over", NIC]).succeeds();
     println!("{plan}");
     assert_eq!(state(), before, "a plan changed something");
+    let began = std::time::Instant::now();
     let made =
         guest.vdpa(&["host", "bridge", "--over", NIC, "--confirm-within", "5m", "--apply", "--json"]).json();
+    println!("{:?} to make it", began.elapsed());
     assert_eq!(made["outcome"], "done", "{made:#}");
     assert_eq!(made["bridge"]["manager"], manager);
     let now = addresses(guest);
@@ -81,6 +83,7 @@ fn make(guest: &Guest, far: &FarEnd, manager: &str, state: &dyn Fn() -> String) 
 fn killed(guest: &Guest, far: &FarEnd, state: &dyn Fn() -> String) {
     let before = state();
     let apply = ["host", "bridge", "--over", NIC, "--confirm-within", "10s", "--apply"];
+    let began = std::time::Instant::now();
     let mut child = Command::new(guest.program()).args(apply).spawn().unwrap();
     wait_for("the bridge", || Path::new("/sys/class/net/br0").exists().then_some(()));
     child.kill().unwrap();
@@ -89,6 +92,7 @@ fn killed(guest: &Guest, far: &FarEnd, state: &dyn Fn() -> String) {
         let stands = guest.vdpa(&["host", "bridge", "--json"]).json();
         (stands["bridge"]["standing"] == "taken-back").then_some(())
     });
+    println!("{:?} from the beginning until the timer had taken it back", began.elapsed());
     let said = guest.vdpa(&["host", "bridge", "--confirm"]).fails_with(1);
     assert!(said.contains("br0 was taken back, as nobody confirmed it within 10 s"), "{said}");
     far.reaches_the_host();
@@ -109,14 +113,22 @@ fn confirm_and_remove(guest: &Guest, far: &FarEnd, before: &str, state: &dyn Fn(
     far.reaches_the_host();
     let refused = guest.vdpa(&["host", "bridge", "--over", NIC]).fails_with(2);
     assert!(refused.contains("the bridge br0 was made before"), "{refused}");
+    let began = std::time::Instant::now();
     guest.vdpa(&["host", "bridge", "--remove"]).succeeds();
+    println!("{:?} to take it back", began.elapsed());
     far.reaches_the_host();
     assert_eq!(state(), before);
 }
 
 #[test]
 fn network_manager_puts_the_nic_under_a_bridge_and_a_timer_takes_it_back() {
+    const CONFIG: &str = "/run/NetworkManager/conf.d/lab-bridge.conf";
     let guest = Guest::new();
+    // It would ask for addresses on every other NIC that there is.
+    let others =
+        format!("[keyfile]\nunmanaged-devices=*,except:interface-name:{NIC},except:interface-name:br0\n");
+    fs::create_dir_all("/run/NetworkManager/conf.d").unwrap();
+    fs::write(CONFIG, format!("[main]\nno-auto-default=*\n{others}")).unwrap();
     guest.run("systemctl", &["start", "NetworkManager.service"]);
     let far = FarEnd::new(&guest);
     wait_for("NetworkManager to know of the NIC", || {
@@ -165,6 +177,7 @@ fn network_manager_puts_the_nic_under_a_bridge_and_a_timer_takes_it_back() {
     guest.run("nmcli", &["connection", "delete", "management"]);
     drop(far);
     guest.run("systemctl", &["stop", "NetworkManager.service"]);
+    fs::remove_file(CONFIG).unwrap();
 }
 
 #[test]
