@@ -113,10 +113,9 @@ fn verify_proves_offload_and_a_tap_sees_the_first_packets_only() {
     assert!((1..=6).contains(&seen), "of 20 requests and 20 replies the representor saw {seen}");
 
     // Packets of others.
-    let watched = std::thread::scope(|scope| {
-        scope.spawn(|| bench.first.pings(&bench.wire, 25));
-        bench.verify(&["--watch", "4"])
-    });
+    let flowing = bench.first.pinging(&bench.wire);
+    let watched = bench.verify(&["--watch", "4"]);
+    flowing.stop();
     assert_eq!(watched["outcome"], "offloaded", "{watched:#}");
 
     // Flows with their filters, joined by UFID.
