@@ -170,12 +170,12 @@ impl Settings {
 
     /// The same with another VLAN.
     pub(crate) fn with_vlan(&self, vlan: Option<VlanId>) -> Self {
-        let port = self.port.set_columns(&[VLAN]);
-        let port = match vlan {
-            Some(vlan) => port.with(VLAN, i64::from(vlan.get())),
-            None => port,
-        };
-        Self { port, interface: self.interface.clone() }
+        let mut settings = self.clone();
+        match vlan {
+            Some(vlan) => settings.port.set(VLAN, i64::from(vlan.get())),
+            None => drop(settings.port.remove(VLAN)),
+        }
+        settings
     }
 }
 

@@ -166,7 +166,9 @@ impl Client {
         if let Some(schema) = lock(&self.inner.schemas).get(database) {
             return Ok(schema.clone());
         }
-        let schema = Arc::new(DatabaseSchema::fetch(&rpc, database, self.inner.options.call).await?);
+        let span = tracing::debug_span!("ovsdb.get_schema", waits_for = "ovs", database);
+        let fetched = DatabaseSchema::fetch(&rpc, database, self.inner.options.call).instrument(span).await?;
+        let schema = Arc::new(fetched);
         lock(&self.inner.schemas).insert(database.to_owned().into(), schema.clone());
         Ok(schema)
     }

@@ -93,7 +93,7 @@ impl RowType for Row {
             }
             Ok(())
         })?;
-        Ok(row.set_columns(&[]))
+        Ok(row.set_columns())
     }
 
     fn modify(&mut self, context: &RowContext, cursor: &mut Cursor<'_>) -> Result<(), JsonError> {
@@ -114,7 +114,7 @@ impl RowType for Row {
             self.set(column, after);
             Ok(())
         })?;
-        *self = self.set_columns(&[]);
+        *self = self.set_columns();
         Ok(())
     }
 }

@@ -44,10 +44,15 @@ impl Row {
         self.0.insert(column.to_owned(), value.into());
     }
 
-    /// The row without the columns that nobody has set and without those named.
+    /// Takes a column out.
+    pub fn remove(&mut self, column: &str) -> Option<Value> {
+        self.0.remove(column)
+    }
+
+    /// The row without the columns that nobody has set.
     #[must_use]
-    pub fn set_columns(&self, without: &[&str]) -> Self {
-        let kept = self.iter().filter(|(column, value)| !value.is_default() && !without.contains(column));
+    pub fn set_columns(&self) -> Self {
+        let kept = self.iter().filter(|(_, value)| !value.is_default());
         Self(kept.map(|(column, value)| (column.to_owned(), value.clone())).collect())
     }
 

@@ -10,7 +10,8 @@ use super::{
     op::Operation,
     row::Row,
     rpc::Rpc,
-    value::{Atom, Value},
+    uuid::Uuid,
+    value::{Atom, Map, Value},
 };
 use crate::Error;
 
@@ -200,6 +201,15 @@ impl TableSchema {
 }
 
 impl ColumnType {
+    /// What a column reads that nobody has set (RFC 7047, section 5.2.1).
+    pub fn unset(&self) -> Value {
+        match (&self.value, self.min) {
+            (Some(_), _) => Value::Map(Map::new()),
+            (None, 0) => Value::none(),
+            (None, _) => Value::Atom(self.key.kind.unset()),
+        }
+    }
+
     /// The type without its constraints.
     pub fn shape(&self) -> Shape {
         match (&self.value, self.min, self.max) {
@@ -230,6 +240,17 @@ impl Shape {
 }
 
 impl AtomType {
+    /// Zero, false, "", the nil UUID.
+    fn unset(self) -> Atom {
+        match self {
+            Self::Integer => Atom::Integer(0),
+            Self::Real => Atom::Real(0.0),
+            Self::Boolean => Atom::Boolean(false),
+            Self::String => Atom::String(String::new()),
+            Self::Uuid => Atom::Uuid(Uuid(0)),
+        }
+    }
+
     /// Whether an atom is of it. A row's name in its transaction stands for its identity, an integer for a real.
     pub fn admits(self, atom: &Atom) -> bool {
         matches!(
@@ -296,6 +317,9 @@ mod tests {
         assert_eq!(columns["ofport"].kind.shape(), Shape::Optional(AtomType::Integer));
         assert_eq!(columns["rows"].kind.shape(), Shape::Set(AtomType::Uuid));
         assert_eq!(columns["ids"].kind.shape(), Shape::Map(AtomType::String, AtomType::String));
+        for column in columns.values() {
+            assert!(column.kind.unset().is_default() && column.kind.shape().admits(&column.kind.unset()));
+        }
         let rows = &columns["rows"].kind;
         assert_eq!((rows.key.refers_to.as_deref(), rows.key.is_strong, rows.max), (Some("T"), false, None));
         assert_eq!(columns["mode"].kind.key.one_of.as_ref().map(Vec::len), Some(2));

@@ -67,7 +67,7 @@ impl Transaction {
 
     /// Inserts a row of a declared type. Columns that are as nobody has set them are left to the server.
     pub fn insert_row<R: Declared>(&mut self, row: &R) -> NamedUuid {
-        self.insert(R::TABLE, row.to_row().set_columns(&[]))
+        self.insert(R::TABLE, row.to_row().set_columns())
     }
 
     /// Inserts a row that gets an identity of our choice (an extension of OVS); gives the operation's index.

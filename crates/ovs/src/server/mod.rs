@@ -12,6 +12,7 @@
 //! ```
 
 mod plan;
+mod settings;
 mod view;
 
 use std::{
@@ -125,8 +126,20 @@ impl Ovsdb {
         &self.client
     }
 
+    /// Looks. Once more on a new connection if the old one turns out to be lost, and its schema with it: a server whose
+    /// schema is converted hangs up (ovsdb-server(7)).
     async fn view(&self, with_settings: bool) -> Result<View, Error> {
-        View::read(&self.read(&View::transaction(with_settings), self.limits.call).await?)
+        match self.look(with_settings).await {
+            Err(Error::Disconnected { .. } | Error::Op { kind: ErrorKind::UnknownColumn, .. }) => {
+                self.look(with_settings).await
+            }
+            result => result,
+        }
+    }
+
+    async fn look(&self, with_settings: bool) -> Result<View, Error> {
+        let schema = if with_settings { Some(self.client.schema(DATABASE).await?) } else { None };
+        View::read(&self.transact(&View::transaction(schema.as_deref()), self.limits.call).await?)
     }
 
     /// Runs a transaction without effect. Once more on a new connection if the old one turns out to be lost.

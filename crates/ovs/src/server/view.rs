@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Settings,
     Versions,
-    ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
+    ovsdb::{Condition, DatabaseSchema, Function, OperationResult, Row, Transaction, Uuid, Value},
     owned::{self, Owned},
-    server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG},
+    server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG, settings},
 };
 
 /// What is read of the tables, parsed and joined.
@@ -65,50 +65,9 @@ pub(super) struct OurPort<'a> {
 pub(super) const INTERFACE_COLUMNS: &[&str] =
     &["_uuid", "name", "ofport", "error", "admin_state", "link_state"];
 
-/// Columns of a Port that say what it is or how it does, and not how it is to be (ovs-vswitchd.conf.db(5)).
-const PORT_STATUS: &[&str] = &[
-    "_uuid",
-    "_version",
-    "name",
-    "interfaces",
-    "status",
-    "statistics",
-    "rstp_status",
-    "rstp_statistics",
-    "bond_active_slave",
-];
-
-/// The same of an Interface.
-const INTERFACE_STATUS: &[&str] = &[
-    "_uuid",
-    "_version",
-    "name",
-    "admin_state",
-    "bfd_status",
-    "cfm_fault",
-    "cfm_fault_status",
-    "cfm_flap_count",
-    "cfm_health",
-    "cfm_remote_mpids",
-    "cfm_remote_opstate",
-    "duplex",
-    "error",
-    "ifindex",
-    "lacp_current",
-    "link_resets",
-    "link_speed",
-    "link_state",
-    "mac_in_use",
-    "mtu",
-    "ofport",
-    "statistics",
-    "status",
-];
-
 impl View {
-    /// The transaction that reads it; `with_settings`, what somebody may have set in rows of ours too, which is most of
-    /// what there is to read.
-    pub(super) fn transaction(with_settings: bool) -> Transaction {
+    /// The transaction that reads it; with the server's schema, what somebody has set in rows of ours too.
+    pub(super) fn transaction(schema: Option<&DatabaseSchema>) -> Transaction {
         let mut txn = Transaction::new(DATABASE);
         txn.select(
             "Open_vSwitch",
@@ -128,10 +87,8 @@ impl View {
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
         txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids"]);
         txn.select("Interface", vec![], INTERFACE_COLUMNS);
-        if with_settings {
-            // Every column, whichever this version of the schema has.
-            txn.select("Port", vec![tagged()], &[]);
-            txn.select("Interface", vec![tagged()], &[]);
+        if let Some(schema) = schema {
+            settings::ask(&mut txn, schema);
         }
         txn
     }
@@ -142,16 +99,13 @@ impl View {
             let text = format!("{} results for 4 selects", results.len());
             return Err(Error::Protocol { during: "select".to_owned(), text });
         };
-        let rows_of = |at: usize| settings_of.get(at).map_or(&[][..], |result| &result.rows);
         let Some(root) = roots.rows.first() else { return Err(Error::NotInitialized) };
         let mut interfaces = by_uuid(&interfaces.rows, InterfaceRow::read)?;
         let mut ports = by_uuid(&ports.rows, |row| PortRow::read(row, &mut interfaces))?;
-        let mut port_settings = by_uuid(rows_of(0), |row| settings(row, PORT_STATUS))?;
-        let mut interface_settings = by_uuid(rows_of(1), |row| settings(row, INTERFACE_STATUS))?;
-        for port in ports.values_mut() {
-            port.settings.port = port_settings.remove(&port.uuid).unwrap_or_default();
-            if let [interface] = port.interfaces.as_slice() {
-                port.settings.interface = interface_settings.remove(&interface.uuid).unwrap_or_default();
+        if !settings_of.is_empty() {
+            let mut set = settings::read(settings_of)?;
+            for port in ports.values_mut().filter(|port| is_tagged(&port.external_ids)) {
+                port.settle(&mut set);
             }
         }
         let mut bridges =
@@ -273,6 +227,15 @@ impl PortRow {
         })
     }
 
+    /// Takes what is set in its rows.
+    fn settle(&mut self, set: &mut HashMap<Uuid, Row>) {
+        self.settings.port = set.remove(&self.uuid).unwrap_or_default();
+        settings::set_ids(&mut self.settings.port, &self.external_ids);
+        if let [interface] = self.interfaces.as_slice() {
+            self.settings.interface = set.remove(&interface.uuid).unwrap_or_default();
+        }
+    }
+
     /// The row as a port of ours. One whose tag lacks a sound key, or that somebody made into a bond, is not:
     /// it is left to whoever did that.
     pub(super) fn ours(&self) -> Option<OurPort<'_>> {
@@ -330,18 +293,6 @@ pub(super) fn tagged() -> Condition {
 
 fn is_tagged(external_ids: &BTreeMap<String, String>) -> bool {
     external_ids.get(OWNER_TAG).is_some_and(|owner| owner == OWNER)
-}
-
-/// What somebody has set in a row, without our tags.
-fn settings(row: &Row, status: &[&str]) -> Result<Row, Error> {
-    const IDS: &str = "external_ids";
-    let mut ids = row.text_map(IDS)?;
-    ids.retain(|key, _| key != OWNER_TAG && key != PORT_TAG);
-    let mut set = row.set_columns(&[status, &[IDS]].concat());
-    if !ids.is_empty() {
-        set.set(IDS, &ids);
-    }
-    Ok(set)
 }
 
 fn by_uuid<T>(

@@ -5,6 +5,7 @@ mod datapath;
 mod dpdk;
 mod hazards;
 mod ownership;
+mod schemas;
 
 use vdpa_ovs::{
     BridgeName, Change, PortKey, PortName,

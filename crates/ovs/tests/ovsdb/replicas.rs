@@ -98,7 +98,7 @@ async fn sets_and_maps_change_by_their_differences() {
     let mut select = Transaction::new(DATABASE);
     select.select("Bridge", vec![], &["name", "flood_vlans", "external_ids", "datapath_type"]);
     let selected = client.transact(&select).await.unwrap()[0].rows[0].clone();
-    let dynamic = all.read().table("Bridge").unwrap().get(uuid).unwrap().set_columns(&[]);
+    let dynamic = all.read().table("Bridge").unwrap().get(uuid).unwrap().set_columns();
     assert_eq!(*dynamic.get("flood_vlans").unwrap(), *selected.get("flood_vlans").unwrap());
     assert_eq!(dynamic.text_map("external_ids").unwrap(), wanted.external_ids);
 
