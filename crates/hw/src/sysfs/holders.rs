@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::tree::{Tree, link};
+use super::links::link;
+use super::tree::Tree;
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress};
 use crate::pci::Holder;

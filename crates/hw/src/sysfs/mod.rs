@@ -2,7 +2,8 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | `tree.rs` | reads a function, by `read_link` and small attributes |
+//! | `tree.rs` | reads a function, by links and small attributes |
+//! | `links.rs` | reads links |
 //! | `attribute.rs` | the one place that writes |
 //! | `at_work.rs` | gives up on what the kernel does not return from |
 //! | `sriov.rs` | switches VFs on and off and waits for them |
@@ -26,6 +27,7 @@ mod bind;
 #[cfg(test)]
 mod fixture;
 mod holders;
+mod links;
 mod sriov;
 #[cfg(test)]
 mod tests;

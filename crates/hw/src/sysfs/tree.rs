@@ -1,7 +1,6 @@
 //! Reading PCI functions from sysfs.
 //!
-//! Links are read and never made canonical: only their last component counts, as `driver ->
-//! ../../../../bus/pci/drivers/mlx5_core` says it. Source: `Documentation/ABI/testing/sysfs-bus-pci`.
+//! Links are read and never made canonical. Source: `Documentation/ABI/testing/sysfs-bus-pci`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::links::{Links, link};
 use crate::error::{Error, Result};
 use crate::nouns::{DriverName, PciAddress, PciId, Vf};
 use crate::pci::{Function, Role, SrIov};
@@ -69,15 +69,24 @@ impl Tree {
 
     /// The VFs of `pf` that exist, by index: the targets of its `virtfnN` links.
     pub(super) fn vfs(&self, pf: PciAddress) -> Vec<PciAddress> {
-        let device = self.device(pf);
-        let vf = |n: u16| link::<PciAddress>(&device, &format!("virtfn{n}")).ok().flatten();
+        let Ok(links) = Links::of(&self.device(pf)) else { return Vec::new() };
+        let vf = |n: u16| links.read::<PciAddress>(&format!("virtfn{n}")).ok().flatten();
         (0..=u16::MAX).map_while(vf).collect()
     }
 
     /// The drivers that are bound to the VFs of `pf`, by index.
     pub(super) fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
-        self.must_exist(pf)?;
-        self.vfs(pf).into_iter().map(|vf| self.bound(vf)).collect()
+        let device = self.device(pf);
+        let links = Links::of(&device).map_err(|error| trouble(pf, &device, error))?;
+        let driver = |n: u16| {
+            let name = format!("virtfn{n}/driver");
+            match links.read(&name).map_err(|error| trouble(pf, &device.join(name), error)) {
+                // No driver, or no VF.
+                Ok(None) => links.read::<PciAddress>(&format!("virtfn{n}")).ok().flatten().map(|_| Ok(None)),
+                read => Some(read),
+            }
+        };
+        (0..=u16::MAX).map_while(driver).collect()
     }
 
     /// The driver that is bound to a function.
@@ -185,19 +194,6 @@ impl Tree {
             what: self.device(address).join(attribute).display().to_string(),
             text: text.clone(),
         })
-    }
-}
-
-/// The last component of a link's target; `None` where there is no such link.
-///
-/// A target that does not parse is no link of the kind that was asked for: `None` too.
-pub(super) fn link<T: FromStr>(directory: &Path, name: &str) -> io::Result<Option<T>> {
-    match fs::read_link(directory.join(name)) {
-        Ok(target) => {
-            Ok(target.file_name().and_then(|last| last.to_str()).and_then(|last| last.parse().ok()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real switch: ovsdb-server, and behind it ovs-vswitchd.
 //!
-//! [`Ovsdb::apply`](crate::Vswitch::apply) is at most three round trips:
+//! [`Ovsdb::apply`](crate::Vswitch::apply) is at most three round trips, and one for the schema on each connection, by which
+//! is asked what others have set in rows of ours (`settings.rs`):
 //!
 //! ```text
 //!  read (view) ──► plan ──► nothing to do ─────────────────────┐
