@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use clap::Args;
 use vdpa_boot::Host;
-use vdpa_boot::bridge::{Manager, Wanted};
-use vdpa_hw::NetdevName;
+use vdpa_boot::bridge::{Manager, Plan, Wanted};
+use vdpa_hw::{IfIndex, Links as _, ManagementUse, NetdevName, RtnlLinks};
 
 use super::{Session, prepare, simulation};
 use crate::config::{self, HostFile, NicName};
+use crate::doctor::session_address;
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::privilege::NET_ADMIN;
+use crate::report::Report as _;
 
 pub(super) const HELP: &str = "\
 Without --apply it is shown what would be done, and nothing is. Whoever manages the NIC makes the bridge: NetworkManager,
@@ -106,6 +108,7 @@ pub(super) async fn run(session: &Session, options: &Bridge) -> super::Result {
         return match &options.over {
             Some(over) => {
                 let plan = host.plan_bridge(&wanted(session, options, over)?).await.map_err(Error::from)?;
+                say_session(session, &plan).await;
                 Ok(show::planned(session, &plan))
             }
             None => Ok(show::standing(session, host.bridge().map_err(Error::from)?.as_ref())),
@@ -125,6 +128,7 @@ pub(super) async fn run(session: &Session, options: &Bridge) -> super::Result {
     }
     let Some(over) = &options.over else { return Ok(show::standing(session, None)) };
     let plan = host.plan_bridge(&wanted(session, options, over)?).await.map_err(Error::from)?;
+    say_session(session, &plan).await;
     host.make_bridge(&plan).await.map_err(Error::from)?;
     Ok(show::made(session, &plan))
 }
@@ -184,6 +188,23 @@ async fn lock(session: &Session, waits: bool) -> Result<Option<Lock>, Error> {
         }
     };
     Ok(tokio::time::timeout(BUSY, free).await.unwrap_or_default())
+}
+
+/// Says so where the session that this is typed in goes over the NIC.
+async fn say_session(session: &Session, plan: &Plan) {
+    if session.is_simulated() {
+        return;
+    }
+    let files = std::sync::Arc::new(vdpa_hw::platform::Rooted::new("/"));
+    let Ok(Some(address)) = session_address(files).await else { return };
+    let uses = RtnlLinks::new("/").management_uses(IfIndex(plan.index)).await.unwrap_or_default();
+    if uses.iter().any(|found| matches!(found, ManagementUse::Address(found) if *found == address)) {
+        session.output.warn(&format!(
+            "this SSH session is connected to {address}, which moves from {} to {}: it stands still meanwhile, and if it does \
+             not come back, the host is as it was after {} s",
+            plan.record.over, plan.record.name, plan.record.confirm_within_s
+        ));
+    }
 }
 
 #[cfg(test)]

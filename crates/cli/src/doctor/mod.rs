@@ -41,5 +41,6 @@ mod redact;
 pub use check::{Check, Verdict};
 pub use checks::{TOPICS, Topic, examine};
 pub use collect::collect;
+pub(crate) use collect::session_address;
 pub use evidence::Evidence;
 pub use recording::Recording;

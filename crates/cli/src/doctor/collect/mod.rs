@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vdpa_hw::platform::Files;
 use vdpa_ovs::{BridgeName, Observation, Unixctl};
 use vdpa_vm::{DomainName, Profile, View};
 
@@ -101,7 +102,11 @@ async fn session(host: &Host) -> Seen<Option<std::net::IpAddr>> {
     if host.simulation.is_some() {
         return Ok(None);
     }
-    let files = host.files.clone();
+    session_address(host.files.clone()).await
+}
+
+/// The address of this host that the SSH session is connected to which this process runs in; `None` where it runs in none.
+pub(crate) async fn session_address(files: Arc<dyn Files>) -> Seen<Option<std::net::IpAddr>> {
     let connection = std::env::var("SSH_CONNECTION").ok();
     let looking = tokio::task::spawn_blocking(move || {
         session::local_address(&*files, std::process::id(), connection.as_deref())
