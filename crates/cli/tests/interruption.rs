@@ -44,7 +44,7 @@ fn a_signal_lets_the_stage_end_and_restores_what_was_there() {
         let (child, out, said) = started(&host, &["setup"], "✓");
         send(&child, signal);
         let said = ended(child, out, said).exits(1);
-        said.is_an_error("interrupted", "begins anew");
+        said.is_an_error("interrupted", "the same command begins anew");
         assert!(said.err.contains("; the host is as it was"), "{said}");
         assert_eq!(before, host.snapshot(), "{signal:?}");
         assert!(!host.has_receipt());

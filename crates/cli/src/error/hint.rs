@@ -96,7 +96,7 @@ impl Error {
             }
             Self::Untold(_) => "`journalctl -u systemd-udevd -u NetworkManager` may say more",
             Self::Systemd(_) => "`systemctl daemon-reload` does it; `journalctl -u init.scope` may say more",
-            Self::Interrupted => "`vdpa setup` begins anew",
+            Self::Interrupted => "the same command begins anew",
             Self::NotRestored => RESUME,
             Self::Hw(_)
             | Self::Tc(_)
