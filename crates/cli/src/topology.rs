@@ -24,10 +24,10 @@ pub use look::look;
 /// What hangs on what.
 ///
 /// ```json
-/// { "bridge": { "name": "ovs-sriov", "ours": true, "hw_offload": true, "other_ports": [] },
+/// { "bridge": { "name": "ovs-sriov", "ours": true, "userspace": false, "hw_offload": true, "other_ports": [] },
 ///   "cards": [ { "pf": "0000:43:00.0", "driver": "mlx5_core", "numa_node": 1, "mode": "switchdev", "total_vfs": 8,
 ///                "uplink": { "netdev": "enp67s0f0", "up": true, "tc_offload": true, "ingress": true,
-///                            "bridged": { "works": true, "error": null }, "offload": "in_force" },
+///                            "bridged": { "works": true, "error": null, "dpdk": null }, "offload": "in_force" },
 ///                "vfs": [ { "index": 0, "address": "0000:43:00.2", "driver": "mlx5_core", "mac": "e4:11:22:33:55:60",
 ///                           "representor": { … },
 ///                           "datapath": { "kind": "dpdk", "state": "ready", "detail": "pid 4711", "serves": true },
@@ -53,6 +53,9 @@ pub struct Bridge {
     pub name: BridgeName,
     /// Whether `setup` made it.
     pub ours: bool,
+    /// Whether its packets are forwarded by Open vSwitch's own datapath with DPDK (`datapath_type=netdev`), and not by
+    /// the kernel's.
+    pub userspace: bool,
     /// Whether Open vSwitch is configured to offload.
     pub hw_offload: bool,
     /// What else is on it.
@@ -121,6 +124,23 @@ pub struct Bridged {
     pub works: bool,
     /// Why not, in Open vSwitch's words.
     pub error: Option<String>,
+    /// What it is there, where it is a port of DPDK's and not the network device itself.
+    pub dpdk: Option<DpdkPort>,
+}
+
+/// A port of Open vSwitch's userspace datapath.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DpdkPort {
+    /// Its name, which is no network device's.
+    pub name: String,
+    /// Its interface's type: `dpdk`, `dpdkvhostuserclient`, or the vendor's `dpdkvdpa`.
+    pub kind: String,
+    /// The device that it stands for, in DPDK's words (`options:dpdk-devargs`).
+    pub devargs: Option<String>,
+    /// The socket by which a virtual machine is connected to it.
+    pub socket: Option<String>,
+    /// Whether the card can forward what comes in by it: the port is a card's, and `hw-offload` is on.
+    pub offloads: bool,
 }
 
 /// Whether what comes in by a port can be forwarded by the card.
@@ -140,11 +160,12 @@ pub enum Offload {
 /// Who serves a VF's queues.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Datapath {
-    /// `dpdk` or `kernel`.
+    /// `dpdk`, `kernel` or `ovs_dpdk`.
     pub kind: DatapathKind,
-    /// `ready`, `starting`, `failed`; of the kernel's devices the driver that has it, or `unbound`.
+    /// `ready`, `starting`, `failed`; of the kernel's devices the driver that has it, or `unbound`; of Open vSwitch's
+    /// ports the interface's type, or `failed`.
     pub state: String,
-    /// A process id, or why it failed.
+    /// A process id, a socket, or why it failed.
     pub detail: Option<String>,
     /// Whether a virtual machine can use it now.
     pub serves: bool,
@@ -158,6 +179,8 @@ pub enum DatapathKind {
     Dpdk,
     /// A vDPA device of the kernel's.
     Kernel,
+    /// A port of Open vSwitch's userspace datapath.
+    OvsDpdk,
 }
 
 /// A virtual machine, as one of its interfaces.
@@ -185,6 +208,9 @@ impl Port {
         let offload = match &bridged {
             None => Offload::Unbridged,
             Some(bridged) if !bridged.works => Offload::Broken,
+            // A card's part in the userspace datapath is rte_flow's, which needs neither qdisc nor hw-tc-offload.
+            Some(Bridged { dpdk: Some(port), .. }) if port.offloads => Offload::InForce,
+            Some(Bridged { dpdk: Some(_), .. }) => Offload::Off,
             Some(_) if ingress && tc_offload != Some(false) => Offload::InForce,
             Some(_) => Offload::Off,
         };

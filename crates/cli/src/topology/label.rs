@@ -61,8 +61,9 @@ impl Bridge {
             0 => String::new(),
             n => format!(", {}", crate::report::count(n, "other port")),
         };
+        let datapath = if self.userspace { "userspace datapath, " } else { "" };
         let tone = if self.hw_offload { Tone::Good } else { Tone::Slow };
-        Label::new(self.name.to_string(), format!("{offload}{others}"), tone)
+        Label::new(self.name.to_string(), format!("{datapath}{offload}{others}"), tone)
     }
 }
 
@@ -80,7 +81,11 @@ impl Card {
 impl Port {
     pub(super) fn label(&self) -> Label {
         let up = if self.up { "up" } else { "down" };
+        let dpdk = self.bridged.as_ref().and_then(|bridged| bridged.dpdk.as_ref());
+        let up = dpdk.map_or_else(|| up.to_owned(), |port| format!("{up}, {} {}", port.kind, port.name));
         let (offload, tone) = match (self.offload, self.up) {
+            (Offload::InForce, _) if dpdk.is_some() => ("hw-offload on", Tone::Good),
+            (Offload::Off, _) if dpdk.is_some() => ("software forwards", Tone::Slow),
             (Offload::InForce, true) => ("offload in force", Tone::Good),
             (Offload::InForce, false) => ("offload in force", Tone::Slow),
             (Offload::Off, _) if self.tc_offload == Some(false) => ("hw-tc-offload off", Tone::Slow),
@@ -114,9 +119,12 @@ impl Datapath {
         let title = match self.kind {
             DatapathKind::Dpdk => "dpdk-vdpa",
             DatapathKind::Kernel => "kernel vDPA",
+            DatapathKind::OvsDpdk => "OVS-DPDK",
         };
         let detail = self.detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
         let tone = match (self.serves, self.state.as_str()) {
+            // Its packets are copied by Open vSwitch's threads.
+            (true, "dpdkvhostuserclient") => Tone::Slow,
             (true, _) => Tone::Good,
             (false, "failed") => Tone::Bad,
             (false, _) => Tone::Slow,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use vdpa_datapath::dpdk::Condition;
 use vdpa_datapath::kernel::BusDriver;
 use vdpa_hw::{Function, Link, PciAddress, Role, Vf, VfIndex};
-use vdpa_ovs::{BridgeName, Observation, Owner};
+use vdpa_ovs::{BridgeName, Observation, Owner, PortState};
 use vdpa_vm::{Alias, View as DomainView};
 
-use super::{Bridge, Bridged, Card, Datapath, DatapathKind, Port, Topology, VfPart, Vm};
+use super::{Bridge, Bridged, Card, Datapath, DatapathKind, DpdkPort, Port, Topology, VfPart, Vm};
 use crate::error::Error;
 use crate::host::Host;
 use crate::step::Device;
@@ -58,6 +58,7 @@ pub async fn look(host: &Host, bridge: &BridgeName, only: &[PciAddress]) -> Resu
         Some(Bridge {
             name: bridge.clone(),
             ours: state.owner == Owner::Ours,
+            userspace: state.datapath_type == "netdev",
             hw_offload: seen.hw_offload_configured(),
             other_ports: state
                 .foreign_ports
@@ -158,7 +159,7 @@ impl Parts<'_> {
                 driver: self.by_address.get(address).and_then(|function| function.driver.clone()),
                 mac: macs.get(&index).map(|found| found.mac),
                 representor,
-                datapath: self.datapaths.get(address).cloned(),
+                datapath: self.datapaths.get(address).cloned().or_else(|| self.in_switch(vf)),
                 vm: self.vms.get(&vf).cloned(),
             });
         }
@@ -174,14 +175,59 @@ impl Parts<'_> {
         let tc_offload = view.tc_offload(link.index).await.ok();
         let ingress = notes.unless(view.with_ingress_qdisc().await, "ingress qdiscs");
         let ingress = ingress.is_some_and(|with| with.contains(&link.index));
-        Some(Port::new(link.name.clone(), link.up, tc_offload, ingress, self.bridged(link.name.as_str())))
+        Some(Port::new(
+            link.name.clone(),
+            link.up,
+            tc_offload,
+            ingress,
+            self.bridged(device, link.name.as_str()),
+        ))
     }
 
-    fn bridged(&self, netdev: &str) -> Option<Bridged> {
+    /// How `device` is on the bridge: as the network device `netdev`, or as a port of DPDK's for it.
+    fn bridged(&self, device: Device, netdev: &str) -> Option<Bridged> {
         let bridge = self.seen?.bridge.as_ref()?;
-        match bridge.ports.iter().find(|port| port.name.as_str() == netdev) {
-            Some(port) => Some(Bridged { works: port.works(), error: port.error.clone() }),
-            None => bridge.foreign_ports.contains(netdev).then_some(Bridged { works: true, error: None }),
+        if let Some((port, dpdk)) = self.dpdk_port(device) {
+            return Some(Bridged { works: port.works(), error: port.error.clone(), dpdk: Some(dpdk) });
         }
+        match bridge.ports.iter().find(|port| port.name.as_str() == netdev) {
+            Some(port) => Some(Bridged { works: port.works(), error: port.error.clone(), dpdk: None }),
+            None => bridge.foreign_ports.contains(netdev).then_some(Bridged {
+                works: true,
+                error: None,
+                dpdk: None,
+            }),
+        }
+    }
+
+    /// Our port for `device` in the userspace datapath, if it has one.
+    fn dpdk_port(&self, device: Device) -> Option<(&PortState, DpdkPort)> {
+        let seen = self.seen?;
+        let port = seen.port(&device.key())?;
+        let interface = &port.settings.interface;
+        let kind = interface.text("type").ok().filter(|kind| kind.starts_with("dpdk"))?;
+        let options = interface.text_map("options").unwrap_or_default();
+        let option = |key| options.get(key).cloned();
+        let devargs = option("dpdk-devargs");
+        let dpdk = DpdkPort {
+            name: port.name.to_string(),
+            offloads: devargs.is_some() && seen.hw_offload_configured(),
+            socket: option("vhost-server-path").or_else(|| option("vdpa-socket-path")),
+            devargs,
+            kind,
+        };
+        Some((port, dpdk))
+    }
+
+    /// Who serves the VF's queues where Open vSwitch does.
+    fn in_switch(&self, vf: Vf) -> Option<Datapath> {
+        let (port, dpdk) = self.dpdk_port(Device::Representor(vf))?;
+        // A VF that no VM gets is a port as the cable is: nothing is served.
+        let socket = dpdk.socket?;
+        let (state, detail) = match &port.error {
+            Some(error) => ("failed".to_owned(), error.clone()),
+            None => (dpdk.kind, socket),
+        };
+        Some(Datapath { kind: DatapathKind::OvsDpdk, state, detail: Some(detail), serves: port.works() })
     }
 }

@@ -169,3 +169,67 @@ async fn what_does_not_work_is_red_and_what_is_not_offloaded_is_yellow() {
     );
     assert_eq!(tones(&svg::picture(&after, ""), "slow"), 1);
 }
+
+/// A host whose VFs are ports of Open vSwitch's userspace datapath.
+const OVS_DPDK: &str = r#"
+[[nic]]
+pci = "0000:43:00.0"
+vfs = 2
+[[nic.vf]]
+index = 0
+datapath = "ovs-dpdk"
+queues = 2
+vm = "vm0"
+"#;
+
+/// Each line of the tree, without colours, from the first one with `from` on.
+fn tree(topology: &Topology, from: &str) -> Vec<String> {
+    let lines = text::lines(topology).into_iter().map(|line| anstream::adapter::strip_str(&line).to_string());
+    lines.skip_while(|line| !line.contains(from)).collect()
+}
+
+#[tokio::test]
+async fn ports_of_dpdk_stand_between_the_bridge_and_what_they_are_of() {
+    let bench = two_cards();
+    bench.setup(OVS_DPDK).await.map_err(|failure| failure.error.flat()).unwrap();
+    let topology = seen(&bench).await;
+    let socket = "/run/vdpa/0000-43-00.0-vf0/vhost/net.sock";
+    let lines = tree(&topology, "uplink").join("\n");
+    for expected in [
+        "uplink enp67s0f0  up, dpdk d67s0f0, hw-offload on",
+        "representor p67s0f0v0  up, dpdkvhostuserclient d67s0f0v0, software forwards",
+        &format!("datapath OVS-DPDK  dpdkvhostuserclient, {socket}"),
+        "VM vm0  shut off, 2 queue pairs",
+        "representor p67s0f0v1  up, dpdk d67s0f0v1, hw-offload on",
+        "bridge ovs-sriov  userspace datapath, hw-offload on",
+    ] {
+        assert!(lines.contains(expected), "{expected} is not in\n{lines}");
+    }
+    let port = |nth: usize| {
+        let representor = topology.cards[0].vfs[nth].representor.as_ref().unwrap();
+        representor.bridged.as_ref().unwrap().dpdk.clone().unwrap()
+    };
+    assert_eq!((port(0).devargs, port(0).socket.as_deref()), (None, Some(socket)));
+    assert_eq!((port(1).devargs.as_deref(), port(1).socket), (Some("0000:43:00.0,representor=[1]"), None));
+    for picture in [dot::graph(&topology, ""), mermaid::flowchart(&topology, ""), svg::picture(&topology, "")]
+    {
+        for part in ["OVS-DPDK", "d67s0f0v1", "userspace datapath"] {
+            assert!(picture.contains(part), "{part} is not in\n{picture}");
+        }
+    }
+    picture::is_sound(&svg::picture(&topology, "a host"));
+}
+
+/// In the vendor's Open vSwitch the card forwards by `rte_flow`: neither qdisc nor hw-tc-offload is asked of the port.
+#[tokio::test]
+async fn a_port_of_the_vendors_is_a_cards() {
+    let bench = two_cards();
+    bench.host.vswitch.edit(|state| {
+        state.versions.dpdk = Some("MLNX_DPDK 20.11.6".into());
+        state.other_config.insert("hw-offload".into(), "true".into());
+    });
+    bench.setup(OVS_DPDK).await.map_err(|failure| failure.error.flat()).unwrap();
+    let lines = tree(&seen(&bench).await, "VF 0").join("\n");
+    assert!(lines.contains("representor p67s0f0v0  up, dpdkvdpa d67s0f0v0, hw-offload on"), "{lines}");
+    assert!(lines.contains("datapath OVS-DPDK  dpdkvdpa, /run/vdpa/0000-43-00.0-vf0/"), "{lines}");
+}
