@@ -125,8 +125,9 @@ fn network_manager_puts_the_nic_under_a_bridge_and_back() {
         format!("[keyfile]\nunmanaged-devices=*,except:interface-name:{NIC},except:interface-name:br0\n");
     fs::create_dir_all("/run/NetworkManager/conf.d").unwrap();
     fs::write(CONFIG, format!("[main]\nno-auto-default=*\n{others}")).unwrap();
-    guest.run("systemctl", &["start", "NetworkManager.service"]);
     let far = FarEnd::new(&guest);
+    // After the NIC: one that runs does not always tell of a new device in time; one that starts lists all there are.
+    guest.run("systemctl", &["start", "NetworkManager.service"]);
     wait_for("NetworkManager to know of the NIC", || {
         guest.run("nmcli", &["-t", "-f", "DEVICE", "device"]).lines().any(|name| name == NIC).then_some(())
     });
