@@ -117,7 +117,11 @@ impl<'a> View<'a> {
 
     /// The driver that `vf` is bound to, if any; `None` while the VF does not exist.
     pub async fn vf_driver(&self, vf: Vf) -> Result<Option<Option<DriverName>>, Error> {
-        let read = async || Ok(Arc::new(self.host.pci.vf_drivers(vf.pf).await?));
+        let read = async || {
+            let function = self.function(vf.pf).await?;
+            let vfs = function.sriov().map_or(&[][..], |sriov| &sriov.vfs);
+            Ok(Arc::new(self.host.pci.drivers(vfs).await?))
+        };
         Ok(self.vf_drivers.get(vf.pf, read).await?.get(usize::from(vf.index.get())).cloned())
     }
 

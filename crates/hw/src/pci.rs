@@ -107,10 +107,10 @@ pub trait Pci: Send + Sync {
     /// The function at `address`.
     async fn function(&self, address: PciAddress) -> Result<Function>;
 
-    /// The drivers that the VFs of `pf` are bound to, by the VFs' index; none where `pf` is no PF.
+    /// The drivers that `functions` are bound to, in their order; `None` for one that has no driver, or has gone.
     ///
-    /// One look for all VFs, which waits for no VF's probe: a link is read without the device's lock.
-    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>>;
+    /// A look at each driver, not at each function, and it waits for no probe: no device's lock is taken.
+    async fn drivers(&self, functions: &[PciAddress]) -> Result<Vec<Option<DriverName>>>;
 
     /// Whether VFs that appear from now on are offered to drivers (`sriov_drivers_autoprobe`).
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()>;

@@ -27,15 +27,12 @@ impl Pci for Machine {
             .ok_or(Error::NoFunction(address))
     }
 
-    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
-        self.tally("drivers of VFs");
-        self.can_be_read(pf)?;
-        self.observe(|state| {
-            let sim = state.functions.get(&pf).ok_or(Error::NoFunction(pf))?;
-            let Role::Pf(sriov) = shown(state, pf, sim).role else { return Ok(Vec::new()) };
-            let driver = |vf| state.functions.get(vf).and_then(|sim: &SimFunction| sim.driver.clone());
-            Ok(sriov.vfs.iter().map(driver).collect())
-        })
+    async fn drivers(&self, functions: &[PciAddress]) -> Result<Vec<Option<DriverName>>> {
+        self.tally("drivers");
+        Ok(self.observe(|state| {
+            let driver = |at| state.functions.get(at).and_then(|sim: &SimFunction| sim.driver.clone());
+            functions.iter().map(driver).collect()
+        }))
     }
 
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {

@@ -119,6 +119,7 @@ impl Player {
 
     fn attach(&self, address: PciAddress, driver: &str) {
         let device = self.device(address);
+        symlink(&device, self.root.join(format!("sys/bus/pci/drivers/{driver}/{address}"))).unwrap();
         symlink(format!("../../../../bus/pci/drivers/{driver}"), device.join("driver")).unwrap();
     }
 
@@ -136,6 +137,7 @@ impl Player {
         for n in count..now {
             fs::remove_file(self.device(pf()).join(format!("virtfn{n}"))).unwrap();
             fs::remove_file(self.root.join(format!("sys/bus/pci/devices/{}", vf(n)))).unwrap();
+            let _ = self.unbind(vf(n));
             fs::remove_dir_all(self.device(vf(n))).unwrap();
         }
         for n in now..count {
@@ -170,7 +172,12 @@ impl Player {
     }
 
     fn unbind(&self, address: PciAddress) -> Result<(), Errno> {
-        fs::remove_file(self.device(address).join("driver")).map_err(|_| Errno::ENODEV)
+        let link = self.device(address).join("driver");
+        let driver = fs::read_link(&link).map_err(|_| Errno::ENODEV)?;
+        let driver = self.root.join("sys/bus/pci/drivers").join(driver.file_name().unwrap());
+        fs::remove_file(driver.join(address.to_string())).unwrap();
+        fs::remove_file(link).unwrap();
+        Ok(())
     }
 }
 

@@ -119,9 +119,9 @@ impl Pci for SysfsPci {
         .await
     }
 
-    async fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
-        let look = || "a look at its VFs' drivers".to_owned();
-        self.within(pf, LOOK_LIMIT, look, move |host| host.tree.vf_drivers(pf)).await
+    async fn drivers(&self, functions: &[PciAddress]) -> Result<Vec<Option<DriverName>>> {
+        let functions = functions.to_vec();
+        self.blocking(move |host| host.tree.drivers(&functions)).await
     }
 
     async fn set_autoprobe(&self, pf: PciAddress, on: bool) -> Result<()> {

@@ -62,6 +62,24 @@ async fn a_function_is_read_as_the_kernel_shows_it() {
     assert!(matches!(&error, Error::Malformed { text, .. } if text == "seven"), "{error:?}");
 }
 
+/// One link is read for all functions of a driver; those in nobody's list have none.
+#[tokio::test]
+async fn a_driver_says_itself_which_functions_it_has() {
+    let fixture = Fixture::new();
+    let pci = fixture.pci();
+    pci.set_autoprobe(pf(), true).await.unwrap();
+    pci.set_vf_count(pf(), 4, LIMIT).await.unwrap();
+    let vfs = pci.function(pf()).await.unwrap().sriov().unwrap().vfs.clone();
+    pci.set_driver(vfs[3], None).await.unwrap();
+    for vf in &vfs[1..3] {
+        fs::remove_file(fixture.path(&format!("sys/bus/pci/devices/{vf}/driver"))).unwrap();
+    }
+    let gone = "0000:7f:00.0".parse().unwrap();
+    let drivers = pci.drivers(&[&vfs[..], &[gone, pf()]].concat()).await.unwrap();
+    let igb = Some("igb".parse().unwrap());
+    assert_eq!(drivers, [Some(igbvf()), Some(igbvf()), Some(igbvf()), None, None, igb]);
+}
+
 /// A file that cannot be read is named, and what rests on it is not done.
 #[tokio::test]
 async fn what_cannot_be_read_is_named_and_nothing_is_written() {

@@ -41,7 +41,7 @@ impl Tree {
 
     /// Every function. Those that come or go meanwhile may be left out.
     pub(super) fn functions(&self) -> Result<Vec<Function>> {
-        let addresses = self.addresses()?;
+        let addresses = addresses(&self.below("sys/bus/pci/devices"))?;
         // One walk over all `virtfnN` links instead of one for each VF.
         let vfs: BTreeMap<_, _> = addresses
             .iter()
@@ -74,19 +74,20 @@ impl Tree {
         (0..=u16::MAX).map_while(vf).collect()
     }
 
-    /// The drivers that are bound to the VFs of `pf`, by index.
-    pub(super) fn vf_drivers(&self, pf: PciAddress) -> Result<Vec<Option<DriverName>>> {
-        let device = self.device(pf);
-        let links = Links::of(&device).map_err(|error| trouble(pf, &device, error))?;
-        let driver = |n: u16| {
-            let name = format!("virtfn{n}/driver");
-            match links.read(&name).map_err(|error| trouble(pf, &device.join(name), error)) {
-                // No driver, or no VF.
-                Ok(None) => links.read::<PciAddress>(&format!("virtfn{n}")).ok().flatten().map(|_| Ok(None)),
-                read => Some(read),
+    /// The drivers that are bound to functions, in their order. A driver lists what it has, from before the probe on
+    /// (`driver_sysfs_add()` in drivers/base/dd.c): the functions' own links are read until each is in some list.
+    pub(super) fn drivers(&self, functions: &[PciAddress]) -> Result<Vec<Option<DriverName>>> {
+        let mut known = BTreeMap::<PciAddress, DriverName>::new();
+        let driver = |&function: &PciAddress| {
+            if !known.contains_key(&function)
+                && let Some(driver) = self.bound(function)?
+            {
+                let listed = addresses(&self.driver(&driver))?;
+                known.extend(listed.into_iter().chain([function]).map(|address| (address, driver.clone())));
             }
+            Ok(known.get(&function).cloned())
         };
-        (0..=u16::MAX).map_while(driver).collect()
+        functions.iter().map(driver).collect()
     }
 
     /// The driver that is bound to a function.
@@ -110,24 +111,6 @@ impl Tree {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::NoFunction(address)),
             Err(error) => Err(Error::io(format!("look for {address}"), error)),
-        }
-    }
-
-    fn addresses(&self) -> Result<Vec<PciAddress>> {
-        let devices = self.below("sys/bus/pci/devices");
-        let list = || -> io::Result<Vec<PciAddress>> {
-            let mut addresses = Vec::new();
-            for entry in fs::read_dir(&devices)? {
-                // A domain above ffff is software's (VMD, Hyper-V) and has no PF that this could manage.
-                let address = entry?.file_name().to_str().and_then(|name| name.parse::<PciAddress>().ok());
-                addresses.extend(address);
-            }
-            addresses.sort_unstable();
-            Ok(addresses)
-        };
-        match list() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()), // a machine without PCI
-            listed => listed.map_err(|error| Error::io(format!("list {}", devices.display()), error)),
         }
     }
 
@@ -194,6 +177,24 @@ impl Tree {
             what: self.device(address).join(attribute).display().to_string(),
             text: text.clone(),
         })
+    }
+}
+
+/// The functions that a directory lists; none where there is no such directory.
+fn addresses(directory: &Path) -> Result<Vec<PciAddress>> {
+    let list = || -> io::Result<Vec<PciAddress>> {
+        let mut addresses = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            // A domain above ffff is software's (VMD, Hyper-V) and has no PF that this could manage.
+            let address = entry?.file_name().to_str().and_then(|name| name.parse::<PciAddress>().ok());
+            addresses.extend(address);
+        }
+        addresses.sort_unstable();
+        Ok(addresses)
+    };
+    match list() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()), // a machine without PCI
+        listed => listed.map_err(|error| Error::io(format!("list {}", directory.display()), error)),
     }
 }
 
