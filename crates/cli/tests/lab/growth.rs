@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::calls::Calls;
 use super::guest::{Guest, VFS_64};
 use super::state::State;
 
@@ -85,7 +86,7 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
     let guest = Guest::new();
     let before = State::of(&guest);
     let card = Guest::pf(VFS_64);
-    let (mut costs, mut looks) = (Vec::new(), Vec::new());
+    let (mut costs, mut looks, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for vfs in [2, 8, 64] {
         let count = vfs.to_string();
         let setup = ["setup", "--pci", &card, "--vfs", &count, "--json"];
@@ -103,6 +104,9 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
         let again = guest.vdpa_recorded(&setup, Path::new(RECORD)).json();
         assert_eq!(again["outcome"], "unchanged", "{again:#}");
         looks.push(Cost::read().round_trips());
+        if vfs > 2 {
+            calls.push(Calls::of(&guest, &["status"]));
+        }
         guest.vdpa_recorded(&["teardown"], Path::new(RECORD)).succeeds();
         println!("  teardown: {} ms", Cost::read().total().0);
         State::of(&guest).is(&before);
@@ -115,6 +119,7 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
         let some = looks[0].get(what).copied().unwrap_or_default();
         assert!(*times <= some + 2, "{what}: {some} times for 2 VFs and {times} for 64");
     }
+    the_kernel_is_asked_for_listings(&calls[0], &calls[1], 64 - 8);
     // Those who come while a listing is under way share the next one: how many that are is a matter of timing.
     let few = costs[1].listings();
     for (what, times) in costs[2].listings() {
@@ -122,4 +127,17 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
         assert!(times <= some + some / 2 + 4, "{what}: {some} times for 8 VFs and {times} for 64");
     }
     fs::remove_file(RECORD).unwrap();
+}
+
+/// By dumps, as strace sees it: as many messages with so many VFs more, and one system call for each of them, which
+/// finds out its address (`virtfnN`). What comes on top of that is the answers, which are longer.
+fn the_kernel_is_asked_for_listings(few: &Calls, many: &Calls, more: usize) {
+    for calls in [few, many] {
+        println!("status: {} system calls, of which {} read links", calls.count(), calls.links());
+        println!("  {:?}", calls.messages());
+    }
+    assert!(few.messages().values().sum::<usize>() > 10 && few.messages()["JSON-RPC"] > 1);
+    assert_eq!(few.messages(), many.messages());
+    assert!(few.links() > 8 && many.links() <= few.links() + more);
+    assert!(many.count() <= few.count() + 2 * more);
 }

@@ -7,6 +7,7 @@
 mod auxiliary;
 mod boot;
 mod bridge;
+mod calls;
 mod card;
 mod clock;
 mod dhcp;
