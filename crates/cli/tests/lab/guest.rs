@@ -111,11 +111,12 @@ impl Guest {
     }
 
     /// Begins a command and kills it when it says that a statement with `stop_at` in it has become true.
-    pub(crate) fn kill_after(&self, command: &str, stop_at: &str) {
-        let mut begun = self.begin(&[command]);
+    pub(crate) fn kill_after(&self, command: &[&str], stop_at: &str) {
+        let mut begun = self.begin(command);
         begun.has_made_true(stop_at);
         begun.child.kill().unwrap();
         let status = begun.child.wait().unwrap();
+        let command = command.join(" ");
         assert_eq!(status.code(), None, "`{command}` had ended before it was killed:\n{}", begun.said);
     }
 

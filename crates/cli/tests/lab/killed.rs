@@ -3,6 +3,8 @@
 //! Each kill comes when a statement has become true, while others of its stage are on their way. Every point on a
 //! simulated host is `tests/interruption.rs`'s; these are a kernel, systemd and Open vSwitch that do not stop with us.
 
+use std::fs;
+
 use super::guest::Guest;
 use super::host_file;
 use super::state::State;
@@ -10,8 +12,8 @@ use super::state::State;
 /// After which statements a command is killed, and what is run next.
 type Points = [(&'static str, &'static str)];
 
-/// Each kind of statement that this host file needs, in the order in which they become true. Those about a bond, a
-/// domain, firmware and DPDK in Open vSwitch are killed on the simulated host, `tests/killed.rs`.
+/// Each kind of statement that this host file needs, in the order in which they become true. Those about a domain come
+/// below; those about a bond, firmware and DPDK in Open vSwitch are killed on the simulated host, `tests/killed.rs`.
 const IN_SETUP: &Points = &[
     ("flow steering of", "setup"),
     ("encapsulation of", "teardown"),
@@ -49,8 +51,8 @@ fn kill_minus_nine_in_a_setup_and_it_goes_on_or_goes_back() {
     guest.write_host_file(&everything());
     let before = State::of(&guest);
     for &(stop_at, next) in IN_SETUP {
-        guest.kill_after("setup", stop_at);
-        goes_on(&guest, &before, &format!("a setup killed after `{stop_at}`"), next);
+        guest.kill_after(&["setup"], stop_at);
+        goes_on(&guest, &before, &format!("a setup killed after `{stop_at}`"), &[next]);
         if next == "setup" {
             guest.vdpa(&["teardown"]).succeeds();
         }
@@ -65,20 +67,58 @@ fn kill_minus_nine_in_a_teardown_and_it_goes_on_or_is_set_up_again() {
     let before = State::of(&guest);
     for &(stop_at, next) in IN_TEARDOWN {
         guest.vdpa(&["setup"]).succeeds();
-        guest.kill_after("teardown", stop_at);
-        goes_on(&guest, &before, &format!("a teardown killed after `{stop_at}`"), next);
+        guest.kill_after(&["teardown"], stop_at);
+        goes_on(&guest, &before, &format!("a teardown killed after `{stop_at}`"), &[next]);
     }
+}
+
+/// Two VFs for one VM: the first is in its definition, the second is on its way there.
+#[test]
+fn kill_minus_nine_while_libvirt_is_told_of_a_vms_interfaces() {
+    let guest = Guest::new();
+    let file = "/tmp/lab.3.xml";
+    let domain = "<domain type='qemu'><name>lab.3</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+                  <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>\
+                  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>\n";
+    fs::write(file, domain).unwrap();
+    guest.run("systemctl", &["start", "libvirtd"]);
+    guest.run("virsh", &["define", file]);
+    let definition = || guest.run("virsh", &["dumpxml", "--inactive", "lab.3"]);
+    let interfaces = || definition().matches("<interface type='vdpa'>").count();
+    let (before, defined) = (State::of(&guest), definition());
+    guest.write_host_file(
+        &host_file("kernel", "kernel").replace("datapath = \"", "vm = \"lab.3\"\ndatapath = \""),
+    );
+    killed_there(&guest, &before, &["setup"], "interface of lab.3", || assert_ne!(interfaces(), 0));
+    assert_eq!(interfaces(), 2);
+    killed_on_the_way_back(&guest, &before, "interface of lab.3", || assert_ne!(interfaces(), 2));
+    assert_eq!(definition(), defined);
+    guest.run("virsh", &["undefine", "lab.3"]);
 }
 
 /// Runs `next` on a host on which a command was killed: after a `setup` what is wanted holds, after a `teardown` the
 /// host is as it was.
-fn goes_on(guest: &Guest, before: &State, case: &str, next: &str) {
-    println!("{case}, then {next}");
-    guest.vdpa(&[next]).succeeds();
-    if next == "setup" {
+fn goes_on(guest: &Guest, before: &State, case: &str, next: &[&str]) {
+    println!("{case}, then {}", next.join(" "));
+    guest.vdpa(next).succeeds();
+    if next[0] == "setup" {
         guest.vdpa(&["status"]).succeeds();
     } else {
         State::of(guest).is(before);
-        assert!(!std::path::Path::new("/run/vdpa/receipt.json").exists(), "{case}: the receipt is left");
+        assert!(!fs::exists("/run/vdpa/receipt.json").unwrap(), "{case}: the receipt is left");
     }
+}
+
+/// Kills a setup when a statement has become true, which `shows`; and has it go on.
+fn killed_there(guest: &Guest, before: &State, setup: &[&str], stop_at: &str, shows: impl FnOnce()) {
+    guest.kill_after(setup, stop_at);
+    shows();
+    goes_on(guest, before, &format!("a setup killed after `{stop_at}`"), setup);
+}
+
+/// Kills a teardown when it has taken the same back, which `shows`; and has it go on.
+fn killed_on_the_way_back(guest: &Guest, before: &State, stop_at: &str, shows: impl FnOnce()) {
+    guest.kill_after(&["teardown"], stop_at);
+    shows();
+    goes_on(guest, before, &format!("a teardown killed after `{stop_at}`"), &["teardown"]);
 }
