@@ -103,6 +103,42 @@ fn after_setup_the_vfs_are_there_and_their_users_are_named() {
     );
 }
 
+/// Ports of Open vSwitch's userspace datapath: a socket that nobody serves, one that a VM serves, and DPDK that is gone.
+#[test]
+fn a_dpdk_port_is_told_of_by_its_vm_and_by_its_error() {
+    let host = Simulated::new();
+    let vf = "[[nic.vf]]\nindex = 0\ndatapath = \"ovs-dpdk\"\nvm = \"cx6.1\"\n";
+    let file = host.host_file(&format!("[[nic]]\npci = \"0000:43:00.0\"\nvfs = 1\n{vf}"));
+    let file = file.to_str().unwrap();
+    host.run(&["setup", "--config", file]).exits(0);
+    let port = |name: &str| {
+        let (said, document) = host.json(&["doctor", "--config", file]);
+        let of_it = |check: &&Value| check["subject"] == name;
+        let found = checks(&document, "ovs-dpdk").into_iter().find(of_it).cloned();
+        found.unwrap_or_else(|| panic!("nothing of {name}\n{said}"))
+    };
+    assert_eq!(port("d67s0f0")["verdict"], "pass");
+    let unserved = port("d67s0f0v0");
+    assert_eq!(unserved["verdict"], "warn");
+    let fact = unserved["fact"].as_str().unwrap();
+    assert!(fact.ends_with("/run/vdpa/0000-43-00.0-vf0/vhost/net.sock: no VM is connected"), "{fact}");
+    assert!(unserved["why"].as_str().unwrap().contains("cx6.1"), "{unserved}");
+
+    host.meddle(|state| {
+        state["vswitch"]["bridges"]["ovs-sriov"]["ports"]["d67s0f0v0"]["connected"] = true.into();
+    });
+    assert_eq!(port("d67s0f0v0")["verdict"], "pass");
+
+    host.meddle(|state| {
+        state["vswitch"]["versions"]["dpdk_initialized"] = false.into();
+        state["vswitch"]["versions"]["interface_types"] = serde_json::json!([]);
+    });
+    let closed = port("d67s0f0");
+    let fact = closed["fact"].as_str().unwrap();
+    assert!(fact.contains("could not open network device d67s0f0 (Address family"), "{fact}");
+    assert!(closed["remedy"].as_str().unwrap().contains("dpdk-init"), "{closed}");
+}
+
 #[test]
 fn a_process_that_holds_a_vf_is_named_and_so_is_management_traffic() {
     let host = Simulated::new();

@@ -258,8 +258,31 @@ pub struct Switch {
     pub dpdk_initialized: bool,
     /// Whether ovs-vswitchd has taken up everything that was asked of it.
     pub applied: bool,
-    /// Ports of ours that ovs-vswitchd could not open, with its words.
+    /// Ports of ours on network devices that ovs-vswitchd could not open, with its words.
     pub broken_ports: Vec<(String, String)>,
+    /// Ports of ours that are DPDK's.
+    #[serde(default)]
+    pub dpdk_ports: Vec<DpdkPort>,
+}
+
+/// A port of DPDK's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpdkPort {
+    /// Its name.
+    pub name: String,
+    /// The type of its interface: `dpdk`, `dpdkvhostuserclient`, a vendor's.
+    pub kind: String,
+    /// The VF that it is for; `None` for an uplink.
+    pub vf: Option<Vf>,
+    /// The device that DPDK is to find, where there is one.
+    pub devargs: Option<String>,
+    /// The socket that a VM is to listen on, where there is one.
+    pub socket: Option<PathBuf>,
+    /// Why ovs-vswitchd could not open it, in its words.
+    pub error: Option<String>,
+    /// Whether it has a link; absent while ovs-vswitchd does not know.
+    pub link_up: Option<bool>,
 }
 
 /// A domain that the host file names.

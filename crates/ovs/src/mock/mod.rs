@@ -94,6 +94,7 @@ impl MockVswitch {
         let mut inner = self.lock();
         inner.state.hw_offload_in_force = inner.state.is_hw_offload_configured();
         inner.state.versions.dpdk_initialized = false;
+        inner.state.versions.interface_types.retain(|kind| !kind.starts_with("dpdk"));
         inner.state.stopped = false;
         self.settle(&mut inner.state);
     }

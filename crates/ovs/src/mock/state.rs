@@ -58,6 +58,8 @@ pub struct MockPort {
     pub ofport: Option<i64>,
     /// Why the netdev could not be opened.
     pub error: Option<String>,
+    /// Whether a VM's driver is at the other end of the socket of a `dpdkvhostuserclient`.
+    pub connected: bool,
     /// What somebody has set in its rows.
     #[serde(skip_serializing_if = "Settings::is_empty")]
     pub settings: Settings,
@@ -288,7 +290,8 @@ impl MockPort {
             ofport: self.ofport,
             error: self.error.clone(),
             admin_up: None,
-            link_up: None,
+            // `netdev_dpdk_vhost_get_carrier()` in lib/netdev-dpdk.c.
+            link_up: (self.kind() == Some("dpdkvhostuserclient")).then_some(self.connected),
             settings: self.settings.clone(),
         })
     }

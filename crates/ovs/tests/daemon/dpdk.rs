@@ -5,7 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use vdpa_ovs::{
-    Change, Error, PortKey, Setting, Settings, Vswitch,
+    Change, Error, Observation, PortKey, Setting, Settings, Vswitch,
     ovsdb::{Row, Value},
     testing::{Daemons, Netdevs},
 };
@@ -62,6 +62,8 @@ async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
         "{:?}",
         seen.ports()
     );
+    let linked = |seen: &Observation| seen.port(&"0000:43:00.0/vf0".parse().unwrap()).unwrap().link_up;
+    assert_eq!(linked(&seen), Some(false), "no VM is at its socket");
     assert_eq!(seen.bridge.as_ref().unwrap().datapath_type, "netdev");
     assert_eq!(seen.config_before["dpdk-extra"], Setting::Set(THEIRS.to_owned()));
     assert_eq!(seen.config_before["dpdk-init"], Setting::Unset);
@@ -78,6 +80,15 @@ async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
     assert!(switch.apply(&wanted(elsewhere.to_str().unwrap())).await.unwrap().changed);
     let options = daemons.vsctl(&["get", "Interface", "d0vf0", "options:vhost-server-path"]);
     assert!(options.contains("other.sock"), "{options}");
+
+    // A device that DPDK does not find: the words by which `vdpa doctor` knows it.
+    let mut lost = wanted(elsewhere.to_str().unwrap());
+    let uplink: PortKey = "0000:43:00.0/uplink".parse().unwrap();
+    lost.settings.insert(uplink, interface("dpdk", &[("dpdk-devargs", "0000:43:00.0,representor=[0]")]));
+    let error = switch.apply(&lost).await.unwrap_err();
+    let Error::InterfaceFailed { interfaces, .. } = &error else { panic!("{error:?}") };
+    let words = interfaces[0].error.as_deref().unwrap_or_default();
+    assert!(words.contains("Error attaching device '0000:43:00.0,representor=[0]' to DPDK"), "{words}");
 
     let back = Change::to(bridge()).absent().config("dpdk-init", None).config("dpdk-extra", Some(THEIRS));
     assert!(switch.apply(&back).await.unwrap().changed);

@@ -43,14 +43,16 @@ fn answer(daemons: &Daemons) {
     daemons.in_namespace(&["ip", "address", "add", &format!("{PEER}/24"), "dev", BRIDGE]);
 }
 
-/// Waits until the switch has counted so many packets each way at the guest's port, which it does every few seconds.
+/// Waits until the switch has counted so many packets each way at the guest's port, which it does every few seconds, and
+/// says that the port has a link: a driver has its virtqueues.
 async fn has_counted(daemons: &Daemons, packets: u64) {
     let deadline = Instant::now() + LIMIT;
     let counter = |name: &str| {
         let value = daemons.vsctl(&["--if-exists", "get", "Interface", PORT, &format!("statistics:{name}")]);
         value.trim().parse().unwrap_or(0)
     };
-    while counter("rx_packets") < packets || counter("tx_packets") < packets {
+    let linked = || daemons.vsctl(&["get", "Interface", PORT, "link_state"]).trim() == "up";
+    while counter("rx_packets") < packets || counter("tx_packets") < packets || !linked() {
         assert!(Instant::now() < deadline, "{}", daemons.vsctl(&["list", "Interface", PORT]));
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

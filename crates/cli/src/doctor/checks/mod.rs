@@ -3,6 +3,7 @@
 mod card;
 mod domains;
 mod dpdk;
+mod dpdk_ports;
 mod firmware;
 mod huge_pages;
 mod iommu;
@@ -195,8 +196,8 @@ pub const TOPICS: &[Topic] = &[
     },
     Topic {
         id: "ovs-dpdk",
-        asks: "Is DPDK up in Open vSwitch, with memory and CPUs where the card is?",
-        because: "For VFs with `datapath = \"ovs-dpdk\"`. A `dpdk-init` that failed is told by nothing but the log; memory or polling CPUs on another node than the card's cost throughput.",
+        asks: "Is DPDK up in Open vSwitch, with memory and CPUs where the card is, are its ports open, and are their VMs connected?",
+        because: "For VFs with `datapath = \"ovs-dpdk\"`. A `dpdk-init` that failed is told by nothing but the log; memory or polling CPUs on another node than the card's cost throughput. A port that DPDK could not open says why in its row: no memory, no such device, no such type. A VM's port is open before anybody listens on its socket.",
         run: ovs_dpdk::userspace,
     },
     Topic {

@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use super::super::check::Check;
 use super::super::evidence::{Evidence, Switch};
+use super::dpdk_ports;
 use super::huge_pages::node_of;
 use crate::config::Datapath;
 
 const SOURCE: &str = "ovs-vsctl list Open_vSwitch";
 
-/// Whether DPDK is up where the host file has VFs for it, with memory and CPUs on the nodes of their cards.
+/// Whether DPDK is up where the host file has VFs for it, with memory and CPUs on the nodes of their cards, and whether
+/// its ports work.
 pub(super) fn userspace(evidence: &Evidence) -> Vec<Check> {
-    if !evidence.is_userspace() {
-        return Vec::new();
-    }
     let switch = match &evidence.answers.switch {
+        Ok(switch) if !evidence.is_userspace() => return dpdk_ports::of(evidence, switch),
+        Err(_) if !evidence.is_userspace() => return Vec::new(),
         Ok(switch) => switch,
         Err(why) => return vec![Check::unknown("Open vSwitch", why, SOURCE)],
     };
@@ -23,6 +24,7 @@ pub(super) fn userspace(evidence: &Evidence) -> Vec<Check> {
         checks.extend(evidence.socket_mem().map(|memory| of_memory(card, node, memory)));
         checks.extend(evidence.pmd_cpu_mask().map(|mask| of_cpus(evidence, card, node, mask)));
     }
+    checks.extend(dpdk_ports::of(evidence, switch));
     checks
 }
 

@@ -3,6 +3,7 @@
 mod cards;
 mod files;
 mod labels;
+mod ports;
 mod session;
 mod uses;
 
@@ -18,7 +19,9 @@ use vdpa_hw::platform::Files;
 use vdpa_ovs::{BridgeName, Observation, Unixctl};
 use vdpa_vm::{DomainName, Profile, View};
 
-use super::evidence::{Answers, Card, Domain, Dpdk, Evidence, Seen, Switch, Taken, Wanted, WantedVf};
+use super::evidence::{
+    Answers, Card, Domain, Dpdk, DpdkPort, Evidence, Seen, Switch, Taken, Wanted, WantedVf,
+};
 use super::recording::{Recorder, Recording};
 use crate::config::{Datapath, HostFile};
 use crate::error::Error;
@@ -121,14 +124,14 @@ pub(crate) async fn session_address(files: Arc<dyn Files>) -> Seen<Option<std::n
 async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
     let observed = host.vswitch.observe(bridge).await?;
     let version = version_of_switch(host, &observed).await;
-    let broken = observed.ports().iter().filter(|port| !port.works());
+    let (dpdk, netdevs): (Vec<_>, Vec<_>) = observed.ports().iter().partition(|port| ports::is_dpdk(port));
     Ok(Switch {
         version,
-        broken_ports: broken
-            .map(|port| {
-                (port.name.to_string(), port.error.clone().unwrap_or_else(|| "no error is given".into()))
-            })
+        broken_ports: netdevs
+            .into_iter()
+            .filter_map(|port| Some((port.name.to_string(), ports::trouble(port)?)))
             .collect(),
+        dpdk_ports: dpdk.into_iter().map(DpdkPort::from).collect(),
         applied: observed.is_applied(),
         dpdk: observed.versions.dpdk.clone(),
         dpdk_initialized: observed.versions.dpdk_initialized,
