@@ -5,15 +5,15 @@
 
 use std::fs;
 
-use super::guest::Guest;
+use super::guest::{Guest, VFS_8, VFS_64};
 use super::host_file;
 use super::state::State;
 
 /// After which statements a command is killed, and what is run next.
 type Points = [(&'static str, &'static str)];
 
-/// Each kind of statement that this host file needs, in the order in which they become true. Those about a domain come
-/// below; those about a bond, firmware and DPDK in Open vSwitch are killed on the simulated host, `tests/killed.rs`.
+/// Each kind of statement that this host file needs, in the order in which they become true. Those about a domain,
+/// firmware and a bond come below; those about DPDK in Open vSwitch are killed on the simulated host, `tests/killed.rs`.
 const IN_SETUP: &Points = &[
     ("flow steering of", "setup"),
     ("encapsulation of", "teardown"),
@@ -94,6 +94,50 @@ fn kill_minus_nine_while_libvirt_is_told_of_a_vms_interfaces() {
     killed_on_the_way_back(&guest, &before, "interface of lab.3", || assert_ne!(interfaces(), 2));
     assert_eq!(definition(), defined);
     guest.run("virsh", &["undefine", "lab.3"]);
+}
+
+/// The card's tool has written it and kept what it was before; nothing else of the host file is there yet.
+#[test]
+fn kill_minus_nine_when_firmware_is_written() {
+    let guest = Guest::new();
+    let pf = Guest::pf(VFS_8);
+    let next = || {
+        let shown = guest.run("mstconfig", &["-d", &pf, "q", "UCTX_EN"]);
+        let line = shown.lines().find(|line| line.contains("UCTX_EN")).unwrap();
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(next(), "True(1)");
+    let before = State::of(&guest);
+    guest.write_host_file(&format!("[[nic]]\npci = \"{pf}\"\nvfs = 1\nfirmware = {{ UCTX_EN = false }}\n"));
+    let (setup, stop_at) = (["setup", "--firmware"], "UCTX_EN of");
+    killed_there(&guest, &before, &setup, stop_at, || assert_eq!(next(), "False(0)"));
+    assert_eq!(guest.representors(&pf).len(), 1);
+    killed_on_the_way_back(&guest, &before, stop_at, || assert_eq!(next(), "True(1)"));
+    assert_eq!(next(), "True(1)", "what it was before the setup that was killed");
+}
+
+/// The kernel has both uplinks in the bond, and the bridge does not have it yet; on the way back, it has it no more.
+#[test]
+fn kill_minus_nine_when_a_bond_is_made() {
+    let guest = Guest::new();
+    // Loaded by itself, the module would make a bond0 that stays.
+    guest.run("modprobe", &["bonding", "max_bonds=0"]);
+    let (first, second) = (Guest::pf(VFS_8), Guest::pf(VFS_64));
+    let bonded = || {
+        let in_bond = |pf: &&String| {
+            let uplink = guest.uplink(pf);
+            guest.run("ip", &["-d", "link", "show", "dev", &uplink]).contains("master bond7")
+        };
+        [&first, &second].iter().filter(|pf| in_bond(pf)).count()
+    };
+    let before = State::of(&guest);
+    guest.write_host_file(&format!(
+        "[[nic]]\npci = \"{first}\"\nvfs = 1\n[[nic]]\npci = \"{second}\"\nvfs = 1\n\
+         [[bond]]\nname = \"bond7\"\nmode = \"active-backup\"\nnics = [\"{first}\", \"{second}\"]\n"
+    ));
+    killed_there(&guest, &before, &["setup"], "bond bond7", || assert_eq!(bonded(), 2));
+    assert_eq!(guest.run("ovs-vsctl", &["port-to-br", "bond7"]), "ovs-sriov");
+    killed_on_the_way_back(&guest, &before, "bond bond7", || assert_eq!(bonded(), 0));
 }
 
 /// Runs `next` on a host on which a command was killed: after a `setup` what is wanted holds, after a `teardown` the
