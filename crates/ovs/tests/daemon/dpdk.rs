@@ -98,6 +98,28 @@ async fn a_bridge_of_dpdk_ports_serves_a_vms_socket_and_is_taken_back() {
     assert_eq!(after.other_config["per-port-memory"], "true", "what others set is theirs");
 }
 
+/// In the row stands no word of memory, only the log has it: `vdpa doctor` knows such a port by these words.
+#[tokio::test]
+async fn a_port_for_which_there_is_no_memory_has_it_in_the_log_alone() {
+    let daemons = Daemons::start_with(Netdevs::Dpdk).await;
+    // 16384 buffers at the least (`dpdk_mp_create()` in lib/netdev-dpdk.c), of which each takes a jumbo frame.
+    let little = Some("--no-huge --legacy-mem -m 128 --no-pci");
+    let mut change = wanted(daemons.dir().join("vm.sock").to_str().unwrap()).config("dpdk-extra", little);
+    let uplink: PortKey = "0000:43:00.0/uplink".parse().unwrap();
+    change.settings.get_mut(&uplink).unwrap().interface.set("mtu_request", 9000);
+    let error = daemons.vswitch().apply(&change).await.unwrap_err();
+    let Error::InterfaceFailed { interfaces, .. } = &error else { panic!("{error:?}") };
+    let words = interfaces[0].error.as_deref().unwrap_or_default();
+    assert_eq!(words, "could not add network device d0uplink to ofproto (Invalid argument)");
+    // Which is written by another thread.
+    let log = || std::fs::read_to_string(daemons.dir().join("v.log")).unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !log().contains("Failed to create memory pool for netdev d0uplink") {
+        assert!(Instant::now() < deadline, "{}", log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_build_without_dpdk_says_so() {
     let daemons = Daemons::start().await;

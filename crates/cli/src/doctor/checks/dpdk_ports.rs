@@ -19,7 +19,8 @@ pub(super) fn of(evidence: &Evidence, switch: &Switch) -> Vec<Check> {
 }
 
 /// What it takes, by the words of ovs-vswitchd: of `iface_do_create()` in vswitchd/bridge.c, with the errno of
-/// `netdev_open()` or `ofproto_port_add()`, and of lib/netdev-dpdk.c.
+/// `netdev_open()` or `ofproto_port_add()`, and of lib/netdev-dpdk.c. Of a port that its datapath could not set up the
+/// latter knows no more than that it is not there (EINVAL; `do_add_port()` in lib/dpif-netdev.c).
 fn not_open(evidence: &Evidence, switch: &Switch, port: &DpdkPort, words: &str) -> Check {
     let check = Check::pass(&port.name, format!("{}: {words}", port.kind), SOURCE);
     if !switch.dpdk_initialized {
@@ -32,10 +33,11 @@ fn not_open(evidence: &Evidence, switch: &Switch, port: &DpdkPort, words: &str) 
             .fail("this Open vSwitch has no interfaces of this type: another build of it runs than when the port was made")
             .remedy("vdpa setup, which takes a type that `ovs-vsctl get Open_vSwitch . iface_types` lists");
     }
-    if words.contains("Cannot allocate memory") {
+    if words.contains("to ofproto") {
+        let (name, more) = (&port.name, more(evidence, port));
         return check
-            .fail("DPDK has no memory left for its buffers: huge pages are missing, or its share of them is too small")
-            .remedy(format!("{}; free ones: grep HugePages /sys/devices/system/node/node*/meminfo", more(evidence, port)));
+            .fail("DPDK could not set it up: most often it has no memory left for the buffers, which its log says and the row does not")
+            .remedy(format!("grep {name} {LOG}; where that has `memory pool`: {more}"));
     }
     if words.contains("already in use") {
         return check
@@ -56,7 +58,8 @@ fn more(evidence: &Evidence, port: &DpdkPort) -> String {
     let node = card_of(evidence, port).and_then(|card| node_of(evidence, &card.name));
     let on = node.map_or_else(String::new, |node| format!(" on node {node}"));
     let now = evidence.socket_mem().map_or_else(String::new, |memory| format!(" than \"{memory}\""));
-    format!("[ovs_dpdk] socket_mem with more megabytes{on}{now}, and vdpa setup")
+    let free = "free ones: grep HugePages /sys/devices/system/node/node*/meminfo";
+    format!("[ovs_dpdk] socket_mem with more megabytes{on}{now}, and vdpa setup; {free}")
 }
 
 /// A port whose socket a VM is to listen on has no link before its driver has the virtqueues
@@ -170,9 +173,9 @@ mod tests {
                 "iface_types",
             ),
             (
-                "could not add network device d67s0f0v0 to ofproto (Cannot allocate memory)",
+                "could not add network device d67s0f0v0 to ofproto (Invalid argument)",
                 "no memory left",
-                "[ovs_dpdk] socket_mem with more megabytes on node 1, and vdpa setup; free ones: grep HugePages",
+                "where that has `memory pool`: [ovs_dpdk] socket_mem with more megabytes on node 1, and vdpa setup",
             ),
             ("Error attaching device '0000:43:00.0,representor=[0]' to DPDK", "does not find", "dpdk-extra"),
             (

@@ -197,7 +197,7 @@ pub const TOPICS: &[Topic] = &[
     Topic {
         id: "ovs-dpdk",
         asks: "Is DPDK up in Open vSwitch, with memory and CPUs where the card is, are its ports open, and are their VMs connected?",
-        because: "For VFs with `datapath = \"ovs-dpdk\"`. A `dpdk-init` that failed is told by nothing but the log; memory or polling CPUs on another node than the card's cost throughput. A port that DPDK could not open says why in its row: no memory, no such device, no such type. A VM's port is open before anybody listens on its socket.",
+        because: "For VFs with `datapath = \"ovs-dpdk\"`. A `dpdk-init` that failed is told by nothing but the log; memory or polling CPUs on another node than the card's cost throughput. A port that DPDK could not open says why in its row (no such device, no such type), or, where memory is missing, in the log alone. A VM's port is open before anybody listens on its socket.",
         run: ovs_dpdk::userspace,
     },
     Topic {
