@@ -40,6 +40,8 @@ pub(crate) const NEEDS: &[Need] = &[
     need("vdpa", "dropbear", "dropbear-bin"),
     need("vdpa", "kill", "procps"),
     need("vdpa", "ansible-playbook", "ansible-core"),
+    need("vdpa", "ovsdb-server", "openvswitch-switch"),
+    need("vdpa", "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk", "openvswitch-switch-dpdk"),
     need("vdpa-netlink", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-eswitch", "/usr/include/linux/devlink.h", "linux-libc-dev"),
     need("vdpa-hw", "ip", "iproute2"),

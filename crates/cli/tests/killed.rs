@@ -1,5 +1,6 @@
 //! `kill -9` after each kind of statement that there is, of `setup` and of `teardown`: what the receipt says is enough to
-//! go on, and to go back. Any moment at all is `interruption.rs`'s; a kernel that does not stop with us, the lab's.
+//! go on, and to go back. Any moment at all is `interruption.rs`'s; a kernel that does not stop with us, the lab's;
+//! an Open vSwitch with DPDK, `killed_dpdk.rs`'s.
 
 mod common;
 
