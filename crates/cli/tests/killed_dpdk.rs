@@ -22,8 +22,6 @@ vfs = 1
 [[nic.vf]]
 index = 0
 datapath = "ovs-dpdk"
-[ovs_dpdk]
-pmd_cpu_mask = "0x1"
 "#;
 
 /// What somebody has told DPDK before us, which is what it takes here: no huge pages, and none of this machine's cards.
