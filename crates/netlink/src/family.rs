@@ -1,16 +1,18 @@
 //! A generic-netlink family by its name, and what is asked of it.
 //!
-//! The number of a family is looked up anew for each request, on the request's own socket: it
-//! changes when the family's module is loaded again, and looking it up costs microseconds.
+//! The number of a family is looked up once. It is another one when the family's module has been loaded again, since the kernel
+//! gives numbers out in turn (`genl_register_family()` in `net/netlink/genetlink.c`): it then does not know the one that is
+//! asked by, and the number is looked up anew.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 use tracing::Instrument as _;
 
 use crate::attributes::{Attributes, Malformed};
-use crate::conversation::{Conversation, DEFAULT_LIMIT, on_a_thread, until_steady};
+use crate::conversation::{Conversation, DEFAULT_LIMIT, converse};
 use crate::{Errno, Error, Notifications, Tlvs, wire};
 
 /// A generic-netlink family, known by its name: `devlink`, `vdpa`, `ethtool`.
@@ -116,12 +118,10 @@ impl Family {
         let intent = format!("look for the family {}", self.name);
         let waiting =
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = self.name, intent);
-        on_a_thread(intent.clone(), DEFAULT_LIMIT, {
-            let name = self.name;
-            move || look_up(&mut Conversation::open(NETLINK_GENERIC, &intent, DEFAULT_LIMIT)?, name)
-        })
-        .instrument(waiting)
-        .await
+        let name = self.name;
+        converse(NETLINK_GENERIC, intent, DEFAULT_LIMIT, move |conversation| look_up(conversation, name))
+            .instrument(waiting)
+            .await
     }
 
     /// Sends a request and returns what comes before its acknowledgement: nothing for most setters.
@@ -154,19 +154,39 @@ impl Family {
         }
         let waiting =
             tracing::debug_span!("netlink.request", waits_for = "kernel", family = name, command, intent);
-        on_a_thread(intent.clone(), limit, move || {
-            let mut conversation = Conversation::open(NETLINK_GENERIC, &intent, limit)?;
-            let info = look_up(&mut conversation, name)?;
-            until_steady(&intent, || exchange(&mut conversation, &info, command, flags, &attributes))
+        converse(NETLINK_GENERIC, intent, limit, move |conversation| {
+            let ask = |conversation: &mut Conversation, info: &FamilyInfo| {
+                conversation.until_steady(|generic| exchange(generic, info, command, flags, &attributes))
+            };
+            let Some(known) = known(name) else {
+                let info = look_up(conversation, name)?;
+                return ask(conversation, &info);
+            };
+            let answer = ask(conversation, &known);
+            match &answer {
+                // What was asked about is not there; or the family is not, under this number.
+                Err(Error::Refused { refusal, .. }) if refusal.errno == Errno::ENOENT => {
+                    let info = look_up(conversation, name)?;
+                    if info == known { answer } else { ask(conversation, &info) }
+                }
+                _ => answer,
+            }
         })
         .instrument(waiting)
         .await
     }
 }
 
+/// The families that have been looked up.
+static KNOWN: Mutex<BTreeMap<&'static str, FamilyInfo>> = Mutex::new(BTreeMap::new());
+
+fn known(name: &'static str) -> Option<FamilyInfo> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+}
+
 /// Asks the controller about a family. Source: `enum` of `CTRL_ATTR_*` in
 /// `include/uapi/linux/genetlink.h`.
-fn look_up(conversation: &mut Conversation<'_>, name: &str) -> Result<FamilyInfo, Error> {
+fn look_up(conversation: &mut Conversation, name: &'static str) -> Result<FamilyInfo, Error> {
     const GETFAMILY: u8 = 3;
     const FAMILY_NAME: u16 = 2;
     let controller = FamilyInfo { id: 0x10, version: 2, groups: BTreeMap::new() };
@@ -180,13 +200,16 @@ fn look_up(conversation: &mut Conversation<'_>, name: &str) -> Result<FamilyInfo
         })?;
     let message = answer.unwrap_or_default().into_iter().next();
     let read = message.ok_or(Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
-    read.and_then(|message| family_info(message.attributes()))
-        .map_err(|source| Error::malformed(conversation.intent(), source))
+    let info = read
+        .and_then(|message| family_info(message.attributes()))
+        .map_err(|source| Error::malformed(conversation.intent(), source))?;
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(name, info.clone());
+    Ok(info)
 }
 
 /// Sends one request and reads its answer to the end; `None` if the listing changed meanwhile.
 fn exchange(
-    conversation: &mut Conversation<'_>,
+    conversation: &mut Conversation,
     family: &FamilyInfo,
     command: u8,
     flags: u16,
@@ -237,6 +260,27 @@ mod tests {
     fn a_family_without_a_number_is_malformed() {
         let error = family_info(Attributes::new(Tlvs::new().u32(3, 1).as_bytes())).unwrap_err();
         assert_eq!(error, Malformed::Absent { kind: 1, name: "CTRL_ATTR_FAMILY_ID" });
+    }
+
+    #[tokio::test]
+    async fn a_number_that_the_kernel_does_not_know_any_more_is_looked_up_anew() {
+        const GETFAMILY: u8 = 3;
+        const CONTROLLER: &str = "nlctrl";
+        let gone = FamilyInfo { id: 0x3ff, version: 2, groups: BTreeMap::new() };
+        KNOWN.lock().unwrap().insert(CONTROLLER, gone);
+        let controller = Family::new(CONTROLLER);
+        let ask = |name: &str| {
+            let named = Tlvs::new().string(2, name);
+            controller.request(Request::new(GETFAMILY, format!("ask about {name}")).with(named))
+        };
+        let answer = ask(CONTROLLER).await.unwrap();
+        assert_eq!(family_info(answer[0].attributes()).unwrap().id, 0x10);
+        assert_eq!(known(CONTROLLER).unwrap().id, 0x10);
+        let error = ask("nobody").await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Refused { refusal, .. } if refusal.errno == Errno::ENOENT),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@
 //!
 //! The kernel serves a netlink request inside the sender's `sendmsg`: switching an eswitch with 127
 //! VFs keeps that thread in the kernel for more than a minute, non-blocking socket or not. Each
-//! request therefore has a thread and a socket of its own. The caller's runtime never stalls, a time
+//! request therefore has a thread and a socket to itself. The caller's runtime never stalls, a time
 //! limit is a time limit, answers need no demultiplexing, and a request that was given up on cannot
 //! leave its answer to the next one.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -40,6 +40,7 @@ mod notifications;
 mod refusal;
 mod route;
 mod socket;
+mod threads;
 mod tlvs;
 mod uevents;
 mod wire;

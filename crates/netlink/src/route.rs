@@ -6,7 +6,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use tracing::Instrument as _;
 
 use crate::attributes::{Attributes, Malformed};
-use crate::conversation::{Conversation, DEFAULT_LIMIT, on_a_thread, until_steady};
+use crate::conversation::{DEFAULT_LIMIT, converse};
 use crate::{Error, Tlvs, wire};
 
 /// A message of rtnetlink: its type (`RTM_…`), a fixed header that goes with the type, and attributes.
@@ -53,9 +53,8 @@ impl RouteMessage {
     async fn ask(self, intent: String, flags: u16) -> Result<Vec<Self>, Error> {
         let waiting =
             tracing::debug_span!("rtnetlink.request", waits_for = "kernel", kind = self.kind, intent);
-        on_a_thread(intent.clone(), DEFAULT_LIMIT, move || {
-            let mut conversation = Conversation::open(NETLINK_ROUTE, &intent, DEFAULT_LIMIT)?;
-            let answer = until_steady(&intent, || conversation.exchange(self.kind, flags, &self.body))?;
+        converse(NETLINK_ROUTE, intent, DEFAULT_LIMIT, move |conversation| {
+            let answer = conversation.until_steady(|route| route.exchange(self.kind, flags, &self.body))?;
             Ok(answer.into_iter().map(|(kind, body)| Self { kind, body }).collect())
         })
         .instrument(waiting)
