@@ -11,11 +11,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
-use inotify::{Inotify, WatchMask};
+use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
 use tokio::runtime;
-use tokio::sync::{OnceCell, broadcast};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::error::{Error, Result};
 use crate::nouns::IfIndex;
@@ -24,7 +25,31 @@ use crate::nouns::IfIndex;
 #[derive(Debug)]
 pub(super) struct Udev {
     root: PathBuf,
-    changes: OnceCell<broadcast::Sender<Change>>,
+    watch: Mutex<Option<Arc<Watch>>>,
+}
+
+/// The watch on udev's records, whose directories are watched while somebody listens.
+///
+/// The kernel takes 15 ms and more to forget a directory (`fsnotify_wait_marks_destroyed()` in `fs/notify/mark.c`), and keeps who
+/// closes the watch, or ends, until then: whoever has listened last begins with it.
+#[derive(Debug)]
+struct Watch {
+    changes: broadcast::Sender<Change>,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    watches: Watches,
+    directories: Vec<WatchDescriptor>,
+    listeners: usize,
+}
+
+/// Someone who hears of changes in udev's records.
+#[derive(Debug)]
+pub(super) struct Listener {
+    changes: broadcast::Receiver<Change>,
+    watch: Arc<Watch>,
 }
 
 /// A change in udev's records.
@@ -41,7 +66,7 @@ impl Udev {
     const CHANGES: usize = 4096;
 
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, changes: OnceCell::new() }
+        Self { root, watch: Mutex::new(None) }
     }
 
     /// Whether a udev runs that sees the devices of this network namespace.
@@ -56,36 +81,44 @@ impl Udev {
     }
 
     /// Changes of udev's records from now on.
-    pub(super) async fn listen(&self, runtime: &runtime::Handle) -> Result<broadcast::Receiver<Change>> {
-        let start = || async { self.watch(runtime) };
-        match self.changes.get_or_try_init(start).await {
-            Ok(changes) => Ok(changes.subscribe()),
-            Err(error) => Err(Error::io(format!("watch {}", self.data().display()), error)),
-        }
+    pub(super) fn listen(&self, runtime: &runtime::Handle) -> Result<Listener> {
+        let mut watch = lock(&self.watch);
+        let listener = match &*watch {
+            Some(watch) => self.listen_to(watch),
+            None => self.watch(runtime).and_then(|new| self.listen_to(watch.insert(new))),
+        };
+        listener.map_err(|error| Error::io(format!("watch {}", self.data().display()), error))
     }
 
-    fn watch(&self, runtime: &runtime::Handle) -> io::Result<broadcast::Sender<Change>> {
+    fn listen_to(&self, watch: &Arc<Watch>) -> io::Result<Listener> {
+        let mut watched = lock(&watch.watched);
+        if watched.listeners == 0 {
+            // udev makes the directory of its records with the first. Watch the one above first, then try.
+            watched.add(&self.below("run/udev"), WatchMask::CREATE | WatchMask::MOVED_TO)?;
+            match watched.add(&self.data(), RECORDS) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        watched.listeners += 1;
+        Ok(Listener { changes: watch.changes.subscribe(), watch: Arc::clone(watch) })
+    }
+
+    fn watch(&self, runtime: &runtime::Handle) -> io::Result<Arc<Watch>> {
         let _entered = runtime.enter();
         let inotify = Inotify::init()?;
-        let mut watches = inotify.watches();
-        let records = WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE;
-        let data = self.data();
-        // udev makes the directory with its first record. Watch the one above first, then try.
-        watches.add(self.below("run/udev"), WatchMask::CREATE | WatchMask::MOVED_TO)?;
-        match watches.add(&data, records) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let watched = Watched { watches: inotify.watches(), directories: Vec::new(), listeners: 0 };
         let mut events = inotify.into_event_stream(vec![0; 16 << 10])?;
         let (changes, _) = broadcast::channel(Self::CHANGES);
-        let sender = changes.clone();
+        let watch = Arc::new(Watch { changes, watched: Mutex::new(watched) });
+        let (ours, data) = (Arc::clone(&watch), self.data());
         runtime.spawn(async move {
             while let Some(event) = events.next().await {
                 let name = event.ok().and_then(|event| event.name);
                 let change = match name.as_ref().and_then(|name| name.to_str()) {
                     Some("data") => {
                         // An error is that of a directory that has gone again.
-                        let _ = events.watches().add(&data, records);
+                        let _ = lock(&ours.watched).add(&data, RECORDS);
                         Change::Some
                     }
                     Some(name) => match name.strip_prefix('n').and_then(|index| index.parse().ok()) {
@@ -95,10 +128,10 @@ impl Udev {
                     None => Change::Some, // the queue ran over
                 };
                 // An error says that nobody listens now.
-                let _ = sender.send(change);
+                let _ = ours.changes.send(change);
             }
         });
-        Ok(changes)
+        Ok(watch)
     }
 
     /// udev hears of the devices of the namespace that it was started in, which is that of process 1.
@@ -117,6 +150,45 @@ impl Udev {
     fn below(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)
     }
+}
+
+impl Listener {
+    /// The next change.
+    pub(super) async fn next(&mut self) -> std::result::Result<Change, RecvError> {
+        self.changes.recv().await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut watched = lock(&self.watch.watched);
+        watched.listeners -= 1;
+        if watched.listeners == 0 {
+            watched.forget();
+        }
+    }
+}
+
+impl Watched {
+    fn add(&mut self, directory: &Path, what: WatchMask) -> io::Result<()> {
+        let directory = self.watches.add(directory, what)?;
+        self.directories.push(directory);
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        for directory in std::mem::take(&mut self.directories) {
+            // An error is that of a directory that has gone.
+            let _ = self.watches.remove(directory);
+        }
+    }
+}
+
+/// What happens where udev writes a record.
+const RECORDS: WatchMask = WatchMask::MOVED_TO.union(WatchMask::CLOSE_WRITE);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_done(record: &str) -> bool {
@@ -164,12 +236,37 @@ mod tests {
         let data = root.path().join("run/udev/data");
         fs::create_dir_all(root.path().join("run/udev")).unwrap();
         let udev = Udev::new(root.path().to_owned());
-        let mut changes = udev.listen(&runtime::Handle::current()).await.unwrap();
+        let mut changes = udev.listen(&runtime::Handle::current()).unwrap();
         fs::create_dir(&data).unwrap();
-        assert!(matches!(changes.recv().await.unwrap(), Change::Some));
+        assert!(matches!(changes.next().await.unwrap(), Change::Some));
         fs::write(data.join(".n7.tmp"), "I:1\n").unwrap();
         fs::rename(data.join(".n7.tmp"), data.join("n7")).unwrap();
-        assert!(matches!(changes.recv().await.unwrap(), Change::Of(IfIndex(7))));
+        assert!(matches!(changes.next().await.unwrap(), Change::Of(IfIndex(7))));
         assert!(udev.has_done_with(IfIndex(7)));
+    }
+
+    #[tokio::test]
+    async fn directories_are_watched_while_somebody_listens() {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("run/udev/data");
+        fs::create_dir_all(&data).unwrap();
+        let udev = Udev::new(root.path().to_owned());
+        let listen = || udev.listen(&runtime::Handle::current()).unwrap();
+        let watched = |listener: &Listener| lock(&listener.watch.watched).directories.len();
+        let (first, second) = (listen(), listen());
+        drop(first);
+        assert_eq!(watched(&second), 2);
+        let watch = Arc::clone(&second.watch);
+        drop(second);
+        assert_eq!(lock(&watch.watched).directories.len(), 0, "forgotten with the last");
+        fs::write(data.join("n6"), "I:1\n").unwrap();
+        let mut again = listen();
+        fs::write(data.join("n7"), "I:1\n").unwrap();
+        loop {
+            match again.next().await.unwrap() {
+                Change::Of(index) => break assert_eq!(index, IfIndex(7)),
+                Change::Some => {} // the directories that were forgotten
+            }
+        }
     }
 }

@@ -96,7 +96,7 @@ impl RtnlLinks {
         if !self.udev.is_in_charge() {
             return Ok(());
         }
-        let mut changes = self.udev.listen(&self.rtnl.background().await?.runtime).await?;
+        let mut changes = self.udev.listen(&self.rtnl.background().await?.runtime)?;
         let mut news = self.rtnl.listen().await?;
         let mut waiting: BTreeSet<_> = links.iter().copied().collect();
         waiting.retain(|&link| !self.udev.has_done_with(link));
@@ -106,7 +106,7 @@ impl RtnlLinks {
         let _waiting = tracing::debug_span!("udev.await", waits_for = "udev", devices = waiting.len());
         while !waiting.is_empty() {
             tokio::select! {
-                change = changes.recv() => match change {
+                change = changes.next() => match change {
                     Ok(Change::Of(link)) => if waiting.contains(&link) && self.udev.has_done_with(link) {
                         waiting.remove(&link);
                     },
