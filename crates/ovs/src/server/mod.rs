@@ -1,7 +1,7 @@
 //! The real switch: ovsdb-server, and behind it ovs-vswitchd.
 //!
-//! [`Ovsdb::apply`](crate::Vswitch::apply) is at most three round trips, and one for the schema on each connection, by which
-//! is asked what others have set in rows of ours (`settings.rs`):
+//! [`Ovsdb::apply`](crate::Vswitch::apply) is at most three round trips. Where there are rows of ours, one more asks what others
+//! have set in them (`settings.rs`), for which the schema is read, once on each connection:
 //!
 //! ```text
 //!  read (view) ──► plan ──► nothing to do ─────────────────────┐
@@ -139,8 +139,12 @@ impl Ovsdb {
     }
 
     async fn look(&self, with_settings: bool) -> Result<View, Error> {
-        let schema = if with_settings { Some(self.client.schema(DATABASE).await?) } else { None };
-        View::read(&self.transact(&View::transaction(schema.as_deref()), self.limits.call).await?)
+        let mut view = View::read(&self.transact(&View::transaction(), self.limits.call).await?)?;
+        if with_settings && view.has_ours() {
+            let schema = self.client.schema(DATABASE).await?;
+            view.settle(&self.transact(&settings::transaction(&schema), self.limits.call).await?)?;
+        }
+        Ok(view)
     }
 
     /// Runs a transaction without effect. Once more on a new connection if the old one turns out to be lost.

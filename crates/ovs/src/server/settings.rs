@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{OWNER_TAG, PORT_TAG, view};
+use super::{DATABASE, OWNER_TAG, PORT_TAG, view};
 use crate::{
     Error,
     ovsdb::{
@@ -25,8 +25,9 @@ const TABLES: [(&str, &[&str]); 2] = [
     ("Interface", &["name", "ofport", "error", "cfm_flap_count"]),
 ];
 
-/// Asks for them: a read for each column that can be set.
-pub(super) fn ask(txn: &mut Transaction, schema: &DatabaseSchema) {
+/// The transaction that reads them: a read for each column that can be set.
+pub(super) fn transaction(schema: &DatabaseSchema) -> Transaction {
+    let mut txn = Transaction::new(DATABASE);
     for (table, column, found) in columns(schema) {
         let is_set = Condition::new(column.clone(), Function::NotEqual, found.kind.unset());
         txn.push(Operation::Select {
@@ -35,6 +36,7 @@ pub(super) fn ask(txn: &mut Transaction, schema: &DatabaseSchema) {
             columns: vec!["_uuid".into(), column.clone().into()],
         });
     }
+    txn
 }
 
 /// Every column that can be set. What ovs-vswitchd reports is forgotten when the server ends, save the few of [`TABLES`].
@@ -47,7 +49,7 @@ fn columns(schema: &DatabaseSchema) -> impl Iterator<Item = (&'static str, &Stri
     })
 }
 
-/// Reads what [`ask`] brought: what is set in each row, by its identity.
+/// Reads what [`transaction`] brought: what is set in each row, by its identity.
 pub(super) fn read(results: &[OperationResult]) -> Result<HashMap<Uuid, Row>, Error> {
     let mut rows: HashMap<Uuid, Row> = HashMap::new();
     for row in results.iter().flat_map(|result| &result.rows) {
@@ -100,8 +102,7 @@ mod tests {
 
     #[test]
     fn each_column_that_can_be_set_is_asked_for_where_it_is() {
-        let mut txn = Transaction::new("Open_vSwitch");
-        ask(&mut txn, &schema());
+        let txn = transaction(&schema());
         let asked: Vec<String> =
             txn.operations().iter().map(|operation| serde_json::to_string(operation).unwrap()).collect();
         let select = |table: &str, column: &str, unset: &str| {

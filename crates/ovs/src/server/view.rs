@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::{
     BridgeName, BridgeState, Elsewhere, Error, Observation, Owner, PortKey, PortName, PortState, Settings,
     Versions,
-    ovsdb::{Condition, DatabaseSchema, Function, OperationResult, Row, Transaction, Uuid, Value},
+    ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
     owned::{self, Owned},
     server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG, settings},
 };
@@ -66,8 +66,8 @@ pub(super) const INTERFACE_COLUMNS: &[&str] =
     &["_uuid", "name", "ofport", "error", "admin_state", "link_state"];
 
 impl View {
-    /// The transaction that reads it; with the server's schema, what somebody has set in rows of ours too.
-    pub(super) fn transaction(schema: Option<&DatabaseSchema>) -> Transaction {
+    /// The transaction that reads it.
+    pub(super) fn transaction() -> Transaction {
         let mut txn = Transaction::new(DATABASE);
         txn.select(
             "Open_vSwitch",
@@ -87,27 +87,18 @@ impl View {
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
         txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids"]);
         txn.select("Interface", vec![], INTERFACE_COLUMNS);
-        if let Some(schema) = schema {
-            settings::ask(&mut txn, schema);
-        }
         txn
     }
 
     /// Parses what [`View::transaction`] brought.
     pub(super) fn read(results: &[OperationResult]) -> Result<Self, Error> {
-        let [roots, bridges, ports, interfaces, settings_of @ ..] = results else {
+        let [roots, bridges, ports, interfaces] = results else {
             let text = format!("{} results for 4 selects", results.len());
             return Err(Error::Protocol { during: "select".to_owned(), text });
         };
         let Some(root) = roots.rows.first() else { return Err(Error::NotInitialized) };
         let mut interfaces = by_uuid(&interfaces.rows, InterfaceRow::read)?;
         let mut ports = by_uuid(&ports.rows, |row| PortRow::read(row, &mut interfaces))?;
-        if !settings_of.is_empty() {
-            let mut set = settings::read(settings_of)?;
-            for port in ports.values_mut().filter(|port| is_tagged(&port.external_ids)) {
-                port.settle(&mut set);
-            }
-        }
         let mut bridges =
             bridges.rows.iter().map(|row| BridgeRow::read(row, &mut ports)).collect::<Result<Vec<_>, _>>()?;
         bridges.sort_by(|a, b| a.name.cmp(&b.name));
@@ -126,6 +117,21 @@ impl View {
             },
             bridges,
         })
+    }
+
+    /// Whether there are ports of ours.
+    pub(super) fn has_ours(&self) -> bool {
+        self.bridges.iter().flat_map(|bridge| &bridge.ports).any(|port| is_tagged(&port.external_ids))
+    }
+
+    /// Adds what [`settings::transaction`] brought: what somebody has set in rows of ours.
+    pub(super) fn settle(&mut self, results: &[OperationResult]) -> Result<(), Error> {
+        let mut set = settings::read(results)?;
+        let ports = self.bridges.iter_mut().flat_map(|bridge| &mut bridge.ports);
+        for port in ports.filter(|port| is_tagged(&port.external_ids)) {
+            port.settle(&mut set);
+        }
+        Ok(())
     }
 
     pub(super) fn bridge(&self, name: &BridgeName) -> Option<&BridgeRow> {
