@@ -93,7 +93,7 @@ impl RtnlLinks {
 
     /// Returns when udev has done with these devices, or at once where it is not in charge.
     async fn await_udev(&self, links: &[IfIndex], deadline: Instant, limit: Duration) -> Result<()> {
-        if !self.udev.is_in_charge() {
+        if !self.udev.is_in_charge() || links.iter().all(|&link| self.udev.has_done_with(link)) {
             return Ok(());
         }
         let mut changes = self.udev.listen(&self.rtnl.background().await?.runtime)?;

@@ -18,7 +18,15 @@ const LOOK_ANYWAY: Duration = Duration::from_millis(500);
 impl SysfsPci {
     pub(super) async fn switch_vfs(&self, pf: PciAddress, count: u16, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
-        // Listen first: what happens from now on cannot be missed.
+        // The write returns when the PF's driver has done its part; with autoprobe on, that includes the
+        // probe of every VF. It cannot be interrupted: a caller whose limit is over leaves it behind.
+        let on = || format!("a write of {count} to sriov_numvfs");
+        self.within(pf, limit, on, move |host| host.write_vf_count(pf, count)).await?;
+        let _waiting = tracing::debug_span!("pci.await_vfs", waits_for = "kernel", %pf, count);
+        if self.present(pf).await? == usize::from(count) {
+            return Ok(());
+        }
+        // Listening starts before the next look: what comes in between is not missed.
         let mut uevents = match Uevents::listen("pci") {
             Ok(uevents) => Some(uevents),
             Err(error) => {
@@ -26,23 +34,17 @@ impl SysfsPci {
                 None
             }
         };
-        let timeout = |present: usize| Error::Timeout {
-            awaited: format!("{count} VFs of {pf}"),
-            limit,
-            seen: format!("{present} VFs"),
-        };
-        // The write returns when the PF's driver has done its part; with autoprobe on, that includes the
-        // probe of every VF. It cannot be interrupted: a caller whose limit is over leaves it behind.
-        let on = || format!("a write of {count} to sriov_numvfs");
-        self.within(pf, limit, on, move |host| host.write_vf_count(pf, count)).await?;
-        let _waiting = tracing::debug_span!("pci.await_vfs", waits_for = "kernel", %pf, count);
         loop {
             let present = self.present(pf).await?;
             if present == usize::from(count) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(timeout(present));
+                return Err(Error::Timeout {
+                    awaited: format!("{count} VFs of {pf}"),
+                    limit,
+                    seen: format!("{present} VFs"),
+                });
             }
             let announced = async {
                 match &mut uevents {

@@ -161,9 +161,13 @@ impl Linux {
         module: Option<&str>,
     ) -> Result<Option<MgmtDev>> {
         let deadline = Instant::now() + PROBE_LIMIT;
-        // Listening starts before the first look: what comes in between is not missed.
-        let mut announced = Uevents::listen("auxiliary").ok();
         let _waiting = tracing::debug_span!("vdpa.await_mgmtdev", waits_for = "kernel", %function);
+        let found = self.find_mgmtdev(name).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // Listening starts before the next look: what comes in between is not missed.
+        let mut announced = Uevents::listen("auxiliary").ok();
         loop {
             let found = self.find_mgmtdev(name).await?;
             let may_come = module.is_some_and(|module| self.sys.join("module").join(module).exists())
