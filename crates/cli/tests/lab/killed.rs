@@ -116,6 +116,7 @@ fn kill_minus_nine_when_firmware_is_written() {
     assert_eq!(guest.representors(&pf).len(), 1);
     killed_on_the_way_back(&guest, &before, stop_at, || assert_eq!(next(), "True(1)"));
     assert_eq!(next(), "True(1)", "what it was before the setup that was killed");
+    assert!(!fs::exists("/var/lib/vdpa/firmware.json").unwrap(), "what it was before is still kept");
 }
 
 /// The kernel has both uplinks in the bond, and the bridge does not have it yet; on the way back, it has it no more.
