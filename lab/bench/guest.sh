@@ -5,6 +5,7 @@
 #   guest.sh clean             a card as after boot, Open vSwitch without configuration and without hw-offload
 #   guest.sh state             what is there, one fact a line
 #   guest.sh measure DIR CMD…  runs CMD and writes to DIR what it took and did
+#   guest.sh quiet             returns when nothing is at work any more
 #   guest.sh ping              packets from VF 0 to VF 1, and how many flows are offloaded then
 #
 # In the environment: PCINUM, IFNAME, N, VFS, VFA, REPS, as the scripts of lab/baseline have them.
@@ -95,6 +96,22 @@ measure() {
 	return "$rc"
 }
 
+# Hundredths of a second in which the CPU had nothing to do since boot.
+idle() { awk '$1 == "cpu" { print $5 + $6 }' /proc/stat; }
+
+# What new devices are to udev, systemd and Open vSwitch goes on for a while after they have their names.
+quiet() {
+	local before
+	udevadm settle
+	for _ in {1..120}; do
+		before=$(idle)
+		sleep 1
+		[ $(($(idle) - before)) -lt 90 ] || return 0
+	done
+	echo "something is at work still after two minutes" >&2
+	return 1
+}
+
 ping_vfs() {
 	local netdev i
 	for i in 0 1; do
@@ -115,7 +132,7 @@ ping_vfs() {
 }
 
 case $1 in
-	clean | state) "$1" ;;
+	clean | state | quiet) "$1" ;;
 	measure) shift && measure "$@" ;;
 	ping) ping_vfs ;;
 	*) exit 2 ;;

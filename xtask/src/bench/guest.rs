@@ -91,6 +91,11 @@ impl Guest {
         self.state(target).await
     }
 
+    /// Returns when nothing is at work in the VM any more.
+    pub(crate) async fn quiet(&self, target: Target) -> Result<()> {
+        self.script(&["quiet"], target).await.map(drop)
+    }
+
     /// The state in words.
     pub(crate) async fn state(&self, target: Target) -> Result<String> {
         self.script(&["state"], target).await

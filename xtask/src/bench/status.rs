@@ -46,11 +46,14 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     guest.setup(target).await?;
     let mut all: BTreeMap<&str, Vec<Measured>> = BTreeMap::new();
     for round in 0..=args.rounds {
-        let lookers = [
+        guest.quiet(target).await?;
+        let mut lookers = [
             (BY_HAND, vec!["bash".to_owned(), "-c".to_owned(), BY_HAND.replace(',', ";")]),
             ("vdpa status", Guest::ours(&["status"])),
             ("vdpa plan", Guest::ours(&["plan", "--config", &Guest::host_file(target)])),
         ];
+        let first = round as usize % lookers.len();
+        lookers.rotate_left(first);
         for (name, argv) in lookers {
             let measured = guest.run_measured(argv, target.env()).await.with_context(|| name.to_owned())?;
             println!("{name:46}  {:6.3} s", measured.seconds);
