@@ -1,5 +1,6 @@
 //! What tests need of this machine, and installing it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -79,13 +80,23 @@ const fn need(of: &'static str, witness: &'static str, package: &'static str) ->
 
 /// Installs the packages of the needs that are not met; without root, says what to install.
 pub(crate) async fn meet(needs: impl Iterator<Item = &Need>) -> Result<()> {
-    let unmet: Vec<_> = needs.filter(|need| !need.met()).collect();
-    let mut packages: Vec<&str> = unmet.iter().map(|need| need.package).collect();
-    packages.sort_unstable();
-    packages.dedup();
+    let needs: Vec<&Need> = needs.collect();
+    // What apt takes away for what it installs, as a package from elsewhere that does not go with it, is installed anew.
+    for _ in 0..2 {
+        install(needs.iter().copied().filter(|need| !need.met())).await?;
+    }
+    if let Some(need) = needs.iter().find(|need| !need.met()) {
+        bail!("{} is not there although {} was installed", need.witness, need.package);
+    }
+    Ok(())
+}
+
+async fn install(unmet: impl Iterator<Item = &Need>) -> Result<()> {
+    let packages: BTreeSet<&str> = unmet.map(|need| need.package).collect();
     if packages.is_empty() {
         return Ok(());
     }
+    let packages = Vec::from_iter(packages);
     let line = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     ensure!(process::on_path("apt-get"), "the tests need what Debian calls {}", packages.join(", "));
     ensure!(is_root(), "the tests need packages that only root can install: `{line}`");
@@ -102,9 +113,5 @@ pub(crate) async fn meet(needs: impl Iterator<Item = &Need>) -> Result<()> {
     let mut install = apt(&["install", "--no-install-recommends"]);
     install.args(&packages);
     process::output(install, Duration::from_mins(30)).await?;
-
-    if let Some(need) = unmet.iter().find(|need| !need.met()) {
-        bail!("{} is not there although {} was installed", need.witness, need.package);
-    }
     Ok(())
 }
