@@ -8,6 +8,7 @@
 
 pub mod args;
 mod arrival;
+mod before;
 pub mod bench;
 pub mod commands;
 pub mod config;

@@ -3,7 +3,7 @@
 //! It lies in /run and vanishes at a reboot, as do the VFs and the eswitch mode of which it speaks. What
 //! survives a reboot (OVSDB rows, domain definitions) is found again by our tag.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,9 @@ impl Receipt {
         // What was written to firmware stays until `teardown`: taking it back costs a reboot too.
         let stays = |step: &Step| matches!(step, Step::Firmware { .. });
         let is_left = |step: &&Step| {
-            !kept.contains(&step.subject()) && !step.hangs_on().is_some_and(goes) && !stays(step)
+            !step.hangs_on().is_some_and(goes) && !stays(step) && !kept.contains(&step.subject())
         };
-        let left = self.all_stages().into_iter().map(|stage| stage.iter().filter(is_left).cloned().collect());
+        let left = self.in_order().map(|stage| stage.iter().filter(is_left).cloned().collect());
         let mut obsolete: Vec<Vec<Step>> = left.collect();
         // What was not there before us and stays without this has nothing to go back to.
         let mut stages = stages;
@@ -85,7 +85,8 @@ impl Receipt {
         }
         stages.retain(|stage| !stage.is_empty());
         obsolete.retain(|stage| !stage.is_empty());
-        Self { phase: Phase::Applying, access, order: order.or(self.order), stages, obsolete, ..self.clone() }
+        let (order, initial) = (order.or(self.order), self.initial.clone());
+        Self { version: VERSION, phase: Phase::Applying, access, order, stages, obsolete, initial }
     }
 
     /// The receipt for bringing back `befores` where nothing else is known.
@@ -94,12 +95,18 @@ impl Receipt {
         Self { phase: Phase::Restoring, initial, ..Self::new(access, None, vec![befores]) }
     }
 
+    /// Whether it is known what was there at first of what `step` is about. The one statement whose subject grows with the
+    /// cards is never known whole.
+    pub fn knows(&self, step: &Step) -> bool {
+        !matches!(step, Step::HwOffload { .. }) && self.initial.contains_key(&step.subject())
+    }
+
     /// Takes `befores` for what was there at first, where nothing is known of that yet.
     pub fn remember(&mut self, befores: Befores) {
         for (subject, before) in befores {
             let ours = before.as_ref().and_then(Step::hangs_on).is_some_and(|vf| self.was_not_there(vf));
             match (self.initial.get_mut(&subject), before) {
-                // The one statement whose subject grows with the cards.
+                // What `knows` says of it.
                 (
                     Some(Some(Step::HwOffload { ports, in_force, .. })),
                     Some(Step::HwOffload { ports: all, in_force: found, .. }),
@@ -160,7 +167,11 @@ impl Receipt {
 
     /// All stages in the order in which they were enforced.
     pub fn all_stages(&self) -> Vec<Vec<Step>> {
-        [self.obsolete.clone(), self.stages.clone()].concat()
+        self.in_order().cloned().collect()
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = &Vec<Step>> {
+        self.obsolete.iter().chain(&self.stages)
     }
 }
 
@@ -170,13 +181,11 @@ fn vf_count(step: &Step) -> Option<(PciAddress, u16)> {
 
 /// What is wanted of each subject in the end: of two statements about one, the later.
 pub fn wanted(stages: &[Vec<Step>]) -> Vec<&Step> {
-    let all = || stages.iter().flatten();
-    let last: BTreeMap<String, usize> = all().enumerate().map(|(at, step)| (step.subject(), at)).collect();
-    all()
-        .enumerate()
-        .filter(|(at, step)| last.get(&step.subject()) == Some(at))
-        .map(|(_, step)| step)
-        .collect()
+    let mut spoken_of = HashSet::new();
+    let mut wanted: Vec<&Step> =
+        stages.iter().flatten().rev().filter(|step| spoken_of.insert(step.subject())).collect();
+    wanted.reverse();
+    wanted
 }
 
 /// Where receipts are kept.
@@ -201,15 +210,19 @@ impl Drawer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.error("read", &error)),
         };
-        match serde_json::from_str::<Versioned>(&text).ok().and_then(|receipt| receipt.version) {
-            Some(version) if version == u64::from(VERSION) => {
-                serde_json::from_str(&text).map(Some).map_err(|error| self.error("understand", &error))
+        let error = match serde_json::from_str::<Receipt>(&text) {
+            Ok(receipt) if receipt.version == VERSION => return Ok(Some(receipt)),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        let version = serde_json::from_str::<Versioned>(&text).ok().and_then(|receipt| receipt.version);
+        Err(match (version, error) {
+            (None, _) => self.error("understand", &"it is cut short"),
+            (Some(version), Some(error)) if version == u64::from(VERSION) => self.error("understand", &error),
+            (Some(version), _) => {
+                self.error("understand", &format!("it is of version {version}, not {VERSION}"))
             }
-            Some(version) => {
-                Err(self.error("understand", &format!("it is of version {version}, not {VERSION}")))
-            }
-            None => Err(self.error("understand", &"it is cut short")),
-        }
+        })
     }
 
     /// Writes the receipt so that it is whole on the disk when this returns.

@@ -111,11 +111,10 @@ impl Output {
 
     /// The statements with how they read now, those that hold shortened to one line.
     pub fn changes(&self, changes: &[Change]) {
-        let due: Vec<&Change> = changes.iter().filter(|change| !change.holds()).collect();
-        let width = due.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
-        let line = |change: &&Change| {
-            let now = reads(change.now.as_ref());
-            let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
+        let due: Vec<(String, &Change)> = with_subject(changes.iter().filter(|change| !change.holds()));
+        let width = due.iter().map(|(subject, _)| subject.len()).max().unwrap_or(0);
+        let line = |(subject, change): &(String, &Change)| {
+            let (now, wanted) = (reads(change.now.as_ref()), change.wanted.value());
             format!("  {subject:width$}  {DIM}{now} →{DIM:#} {BOLD}{wanted}{BOLD:#}")
         };
         self.lines(due.iter().map(line));
@@ -129,16 +128,17 @@ impl Output {
 
     /// Every statement with whether it holds.
     pub fn statements(&self, changes: &[Change]) {
-        let width = changes.iter().map(|change| change.wanted.subject().len()).max().unwrap_or(0);
-        let line = |change: &Change| {
-            let (subject, wanted) = (change.wanted.subject(), change.wanted.value());
+        let all = with_subject(changes);
+        let width = all.iter().map(|(subject, _)| subject.len()).max().unwrap_or(0);
+        let line = |(subject, change): &(String, &Change)| {
+            let wanted = change.wanted.value();
             if change.holds() {
                 return format!("  {GREEN}✓{GREEN:#} {subject:width$}  {wanted}");
             }
             let now = reads(change.now.as_ref());
             format!("  {RED}✗{RED:#} {subject:width$}  {now} {RED}(wanted: {wanted}){RED:#}")
         };
-        self.lines(changes.iter().map(line));
+        self.lines(all.iter().map(line));
     }
 
     /// An error as a user should meet it: the object and the intent, what the kernel said, what became of
@@ -287,6 +287,10 @@ impl Report for Output {
 pub(crate) fn harmless(text: &str) -> String {
     let harms = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
     text.replace(harms, "\u{fffd}")
+}
+
+fn with_subject<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Vec<(String, &'a Change)> {
+    changes.into_iter().map(|change| (change.wanted.subject(), change)).collect()
 }
 
 fn prefix(simulated: bool) -> &'static str {

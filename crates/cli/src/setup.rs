@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use vdpa_eswitch::Profile;
-use vdpa_hw::{DriverName, MacAddress, Vf, VfIndex};
-
 use crate::arrival::await_devices;
+use crate::before::{befores, concerned, remember};
 use crate::config::HostFile;
 use crate::engine::{Failure, Restored, Run};
 use crate::error::Error;
@@ -13,8 +11,8 @@ use crate::fit;
 use crate::guard::{self, Guard};
 use crate::host::{Access, Host};
 use crate::plan::{Change, Order, Resolved, compare, resolve};
-use crate::receipt::{Befores, Phase, Receipt, wanted};
-use crate::step::{Device, Enabled, Step};
+use crate::receipt::{Befores, Phase, Receipt};
+use crate::step::Step;
 use crate::until::Until;
 use crate::view::View;
 
@@ -59,7 +57,7 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
     if let Some(done) = attempt.firmware_first(&view, leave.firmware).await? {
         return Ok(done);
     }
-    let (mut receipt, mut befores) = attempt.receipt(&view, 0).await?;
+    let mut receipt = attempt.receipt(&view, 0).await?;
     let before = compare(run.host, &view, &receipt.intended()).await?;
     run.report.planned(&before);
     if before.iter().all(Change::holds) {
@@ -75,6 +73,7 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
     guard::ask(run.host, &before, &passing, &made, &leave.forced).await?;
     domains_fit(run, &before, &leave.forced).await?;
 
+    let mut befores = attempt.befores(&view, &receipt, attempt.later(0)).await?;
     let mut at = 0;
     loop {
         let failure = match attempt.apply(receipt, &befores).await {
@@ -93,7 +92,8 @@ pub async fn setup(run: &Run<'_>, file: &HostFile, access: &Access, leave: &Leav
             return Err(failure);
         };
         let view = View::new(run.host);
-        (receipt, befores) = attempt.receipt(&view, at).await?;
+        receipt = attempt.receipt(&view, at).await?;
+        befores = attempt.befores(&view, &receipt, attempt.later(at)).await?;
         let changes = compare(run.host, &view, &receipt.intended()).await?;
         let passing = compare(run.host, &view, &receipt.passing()).await?;
         if let Err(Error::Guarded(objections)) =
@@ -130,7 +130,7 @@ pub async fn plan(host: &Host, file: &HostFile, earlier: Option<&Receipt>) -> Re
     let stages =
         if resolved.waiting.is_empty() { resolved.stages(0) } else { firmware::stages(&resolved, earlier) };
     let access = Access::of(file, std::path::Path::new(""));
-    let (receipt, _) = intended(host, &view, earlier, access, None, stages).await?;
+    let receipt = intended(host, &view, earlier, access, None, stages).await?;
     compare(host, &view, &receipt.intended()).await
 }
 
@@ -144,16 +144,24 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// What is to be done in the attempt with this number, and how each subject of it reads now.
-    async fn receipt(&self, view: &View<'_>, attempt: usize) -> Result<(Receipt, Befores), Error> {
-        let stages = self.resolved.stages(attempt);
-        let later = self.until.disturbed_before(&stages);
-        let stages = self.until.part_of_stages(stages);
-        let (mut receipt, mut now) = self.receipt_for(view, stages, self.resolved.order(attempt)).await?;
-        let later = befores(self.run.host, view, &[later]).await?;
-        receipt.remember(later.clone());
-        now.extend(later);
-        Ok((receipt, now))
+    /// What is to be done in the attempt with this number, on top of what is known of the host before us.
+    async fn receipt(&self, view: &View<'_>, attempt: usize) -> Result<Receipt, Error> {
+        let stages = self.until.part_of_stages(self.resolved.stages(attempt));
+        let mut receipt = self.receipt_for(view, stages, self.resolved.order(attempt)).await?;
+        remember(self.run.host, view, &mut receipt, self.later(attempt)).await?;
+        Ok(receipt)
+    }
+
+    /// What is not to be made true yet and is disturbed on the way.
+    fn later(&self, attempt: usize) -> Vec<Step> {
+        self.until.disturbed_before(&self.resolved.stages(attempt))
+    }
+
+    /// How everything reads now that `receipt` concerns, for the way back.
+    async fn befores(&self, view: &View<'_>, receipt: &Receipt, later: Vec<Step>) -> Result<Befores, Error> {
+        let mut concerned = concerned(view, &receipt.all_stages()).await?;
+        concerned.extend(later);
+        befores(self.run.host, view, &concerned).await
     }
 
     async fn receipt_for(
@@ -161,13 +169,12 @@ impl Attempt<'_> {
         view: &View<'_>,
         stages: Vec<Vec<Step>>,
         order: Option<Order>,
-    ) -> Result<(Receipt, Befores), Error> {
+    ) -> Result<Receipt, Error> {
         let access = self.access.clone();
-        let (mut receipt, befores) =
-            intended(self.run.host, view, self.earlier, access, order, stages).await?;
+        let mut receipt = intended(self.run.host, view, self.earlier, access, order, stages).await?;
         // What firmware was before us is known longer than the rest.
         self.ledger().recall(&mut receipt.initial)?;
-        Ok((receipt, befores))
+        Ok(receipt)
     }
 
     async fn apply(&self, receipt: Receipt, befores: &Befores) -> Result<Vec<Change>, Failure> {
@@ -185,7 +192,7 @@ impl Attempt<'_> {
     }
 }
 
-/// The receipt for `stages` on top of an earlier one, and how each subject of it reads now.
+/// The receipt for `stages` on top of an earlier one.
 async fn intended(
     host: &Host,
     view: &View<'_>,
@@ -193,7 +200,7 @@ async fn intended(
     access: Access,
     order: Option<Order>,
     stages: Vec<Vec<Step>>,
-) -> Result<(Receipt, Befores), Error> {
+) -> Result<Receipt, Error> {
     let left = left_over(view, &stages).await?;
     let mut receipt = match earlier {
         Some(earlier) => earlier.with(access, order, stages),
@@ -202,9 +209,9 @@ async fn intended(
     for bridge in left.into_iter().filter(|bridge| !receipt.initial.contains_key(&bridge.subject())) {
         receipt.obsolete.push(vec![bridge]);
     }
-    let befores = befores(host, view, &receipt.all_stages()).await?;
-    receipt.remember(without_us(view, &befores).await?);
-    Ok((receipt, befores))
+    let concerned = concerned(view, &receipt.all_stages()).await?;
+    remember(host, view, &mut receipt, concerned).await?;
+    Ok(receipt)
 }
 
 /// Bridges that nobody asks for and that have something of ours: if no receipt speaks of them, from before a reboot.
@@ -222,85 +229,4 @@ async fn left_over(view: &View<'_>, stages: &[Vec<Step>]) -> Result<Vec<Step>, E
 fn refused_switchdev(failure: &Failure) -> bool {
     let refused = matches!(&failure.error, Error::ModeRefused(_));
     refused && failure.restored.as_ref().is_none_or(Restored::is_complete)
-}
-
-/// How each subject of `stages` reads now, and what hangs on the VFs that are there now: it goes with them.
-pub(crate) async fn befores(host: &Host, view: &View<'_>, stages: &[Vec<Step>]) -> Result<Befores, Error> {
-    let mut steps: Vec<Step> = wanted(stages).into_iter().cloned().collect();
-    for pf in stages
-        .iter()
-        .flatten()
-        .filter_map(|step| if let Step::Vfs { pf, .. } = step { Some(*pf) } else { None })
-    {
-        let function = view.function(pf).await?;
-        let present = function.sriov().map_or(0, |sriov| sriov.num_vfs);
-        let makes_auxiliaries =
-            Profile::of(function.driver.as_ref().map_or("", DriverName::as_str)).makes_auxiliaries;
-        for vf in VfIndex::first(present).map(|index| Vf { pf, index }) {
-            let (trust, spoofchk) = (Some(false), Some(false));
-            steps.push(Step::VfAttributes { vf, mac: MacAddress::ZERO, trust, spoofchk });
-            steps.push(Step::Driver { vf, driver: None });
-            if makes_auxiliaries {
-                steps.push(Step::auxiliary(vf, Enabled::BY_DEFAULT));
-            }
-            steps.push(Step::Up { device: Device::Vf(vf), up: false });
-        }
-    }
-    let mut changes = compare(host, view, &steps).await?;
-    for now in changes.iter_mut().filter_map(|change| change.now.as_mut()) {
-        let Step::Bridge { ports, .. } = now else { continue };
-        // A row whose device is gone cannot be brought back, and nobody misses it.
-        for device in ports.clone() {
-            if !view.has(device).await {
-                ports.remove(&device);
-            }
-        }
-    }
-    Ok(changes.into_iter().map(|change| (change.wanted.subject(), change.now)).collect())
-}
-
-/// What was there before us. Of what no receipt speaks, whatever carries our tag is left from before a reboot: it is
-/// not to be restored.
-pub(crate) async fn without_us(view: &View<'_>, befores: &Befores) -> Result<Befores, Error> {
-    let mut initial = befores.clone();
-    for step in initial.values_mut().flatten() {
-        match step {
-            Step::Bridge { name, exists, ports } => {
-                *exists = *exists && !view.bridge(name).await?.is_ours();
-                ports.clear();
-            }
-            Step::HwOffload { bridge, value, in_force, .. } => {
-                let seen = view.bridge(bridge).await?;
-                if let Some(before) = &seen.hw_offload_before {
-                    *value = before.over(None).map(str::to_owned);
-                }
-                let ours = |key| {
-                    seen.port(&key).is_some()
-                        || seen.elsewhere.values().any(|port| port.key == Some(key.clone()))
-                };
-                in_force.retain(|device| !ours(device.key()));
-            }
-            Step::Setting { bridge, key, value } => {
-                let seen = view.bridge(bridge).await?;
-                let ours = if key == "hw-offload" {
-                    seen.hw_offload_before.as_ref()
-                } else {
-                    seen.config_before.get(key.as_str())
-                };
-                if let Some(before) = ours {
-                    *value = before.over(None).map(str::to_owned);
-                }
-            }
-            Step::Userspace { bridge, exists, ports } => {
-                *exists = *exists && !view.bridge(bridge).await?.is_ours();
-                ports.clear();
-            }
-            Step::Vlan { vlan, .. } => *vlan = None,
-            Step::Kernel { device, .. } => *device = None,
-            Step::Dpdk { process, .. } => *process = None,
-            Step::Wired { wiring, .. } => *wiring = None,
-            _ => {}
-        }
-    }
-    Ok(initial)
 }

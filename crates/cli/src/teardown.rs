@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::arrival::await_devices;
+use crate::before::remember;
 use crate::config;
 use crate::engine::{Failure, Restored, Run, described};
 use crate::error::Error;
@@ -11,7 +12,6 @@ use crate::guard::{self, Guard};
 use crate::host::Host;
 use crate::plan::{Change, compare};
 use crate::receipt::{Phase, Receipt};
-use crate::setup::{befores, without_us};
 use crate::step::Step;
 use crate::view::View;
 
@@ -82,8 +82,7 @@ pub async fn add_left_over(host: &Host, receipt: &mut Receipt) -> Result<bool, E
         Step::Setting { bridge: usual.clone(), key: key.clone(), value }
     });
     stages.extend([settings.collect::<Vec<_>>()].into_iter().filter(|stage| !stage.is_empty()));
-    let befores = befores(host, &view, &stages).await?;
-    receipt.remember(without_us(&view, &befores).await?);
+    remember(host, &view, receipt, stages.concat()).await?;
     let found = !stages.is_empty();
     receipt.stages.extend(stages);
     Ok(found)

@@ -1,6 +1,6 @@
 //! What a command came to: the shape of every `--json` document.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::engine::{Failure, Restored};
@@ -29,8 +29,9 @@ pub struct Outcome {
     pub exit_code: u8,
     /// Milliseconds from start to end.
     pub elapsed_ms: u64,
-    /// Every statement, and how it reads.
-    pub statements: Vec<Statement>,
+    /// Every statement, and how it reads; put into words when the document is written, which few commands are asked for.
+    #[serde(serialize_with = "in_words")]
+    pub statements: Vec<Change>,
     /// What is written down of the host, where the command leaves or finds something set up.
     pub receipt: Option<Standing>,
     /// What the user should know besides.
@@ -86,6 +87,10 @@ impl From<&Change> for Statement {
     }
 }
 
+fn in_words<S: Serializer>(changes: &[Change], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(changes.iter().map(Statement::from))
+}
+
 /// An error for programs.
 #[derive(Debug, Serialize)]
 pub struct Explained {
@@ -113,7 +118,7 @@ impl Outcome {
             outcome,
             exit_code: 0,
             elapsed_ms: 0,
-            statements: changes.iter().map(Statement::from).collect(),
+            statements: changes.to_vec(),
             receipt: None,
             notes: Vec::new(),
             error: None,

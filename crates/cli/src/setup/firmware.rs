@@ -54,7 +54,8 @@ impl Attempt<'_> {
     /// Writes the firmware settings. What an earlier `setup` made stays as it is.
     async fn write_firmware(&self, view: &View<'_>) -> Result<Vec<Change>, Failure> {
         let stages = stages(self.resolved, self.earlier);
-        let (receipt, befores) = self.receipt_for(view, stages, None).await?;
+        let receipt = self.receipt_for(view, stages, None).await?;
+        let befores = self.befores(view, &receipt, Vec::new()).await?;
         let ledger = self.ledger();
         let kept = ledger.read()?;
         ledger.remember(&receipt.initial)?;
