@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         .with(log.with_filter(filter))
         .with(trace.clone().map(|trace| trace.with_filter(filter_fn(Trace::records))))
         .init();
-    let code = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let code = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let code = runtime.block_on(commands::run(cli));
             // A write that the kernel does not return from keeps us no longer than the kernel does.

@@ -95,10 +95,12 @@ impl Receipt {
         Self { phase: Phase::Restoring, initial, ..Self::new(access, None, vec![befores]) }
     }
 
-    /// Whether it is known what was there at first of what `step` is about. The one statement whose subject grows with the
-    /// cards is never known whole.
+    /// Whether it is known what was there at first of what `step` is about: of what hangs on a VF that was not there,
+    /// nothing. The one statement whose subject grows with the cards is never known whole.
     pub fn knows(&self, step: &Step) -> bool {
-        !matches!(step, Step::HwOffload { .. }) && self.initial.contains_key(&step.subject())
+        !matches!(step, Step::HwOffload { .. })
+            && (self.initial.contains_key(&step.subject())
+                || step.hangs_on().is_some_and(|vf| self.was_not_there(vf)))
     }
 
     /// Takes `befores` for what was there at first, where nothing is known of that yet.

@@ -76,5 +76,6 @@ pub(super) async fn run(session: &Session, options: &Flows) -> Result<ExitCode, 
     } else {
         Reading::new(session, from, Box::new(Table::new(session.output.has_colours())))
     };
-    tokio::task::block_in_place(|| reading.all(reader, format)).map_err(error)
+    // Nobody else has anything to do meanwhile.
+    reading.all(reader, format).map_err(error)
 }

@@ -95,15 +95,20 @@ pub(super) async fn resolve(
             (false, 0) => Found::Bare,
             (false, _) => Found::LegacyVfs,
         },
-        without_eth: without_eth(view, &sriov.vfs).await?,
+        without_eth: without_eth(view, pf, &sriov.vfs).await?,
     })
 }
 
-/// Those of a card's VFs that their driver has, and makes no network device of.
-async fn without_eth(view: &View<'_>, vfs: &[PciAddress]) -> Result<BTreeSet<VfIndex>, Error> {
+/// Those of a card's VFs that their driver has, and makes no network device of. Where all have one, nobody needs to know
+/// what else was made of them.
+async fn without_eth(
+    view: &View<'_>,
+    pf: PciAddress,
+    vfs: &[PciAddress],
+) -> Result<BTreeSet<VfIndex>, Error> {
     let mut found = BTreeSet::new();
     for (index, address) in VfIndex::first(u16::try_from(vfs.len()).unwrap_or(u16::MAX)).zip(vfs) {
-        if view.lacks_eth(*address).await? {
+        if !view.has(Device::Vf(Vf { pf, index })).await && view.lacks_eth(*address).await? {
             found.insert(index);
         }
     }

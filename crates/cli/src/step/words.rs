@@ -11,31 +11,39 @@ use crate::naming::representor;
 impl Step {
     /// What the statement is about. Two statements with one subject are about the same thing.
     pub fn subject(&self) -> String {
+        // They are written by the thousand, and few are longer.
+        let mut text = String::with_capacity(64);
+        // Nothing can go wrong in memory.
+        let _ = self.write_subject(&mut text);
+        text
+    }
+
+    fn write_subject(&self, to: &mut impl fmt::Write) -> fmt::Result {
         match self {
-            Self::Firmware { card, name, .. } => format!("{name} of {card} at the next boot"),
-            Self::Autoprobe { pf, .. } => format!("driver probing of {pf}'s VFs"),
-            Self::Names { pf, .. } => format!("representor names of {pf}"),
-            Self::EswitchMode { pf, .. } => format!("eswitch of {pf}"),
-            Self::Steering { pf, .. } => format!("flow steering of {pf}"),
-            Self::Inline { pf, .. } => format!("inline mode of {pf}"),
-            Self::Encap { pf, .. } => format!("encapsulation of {pf}"),
-            Self::Bond { name, .. } => format!("bond {name}"),
-            Self::Lag { pf, .. } => format!("bond of {pf} in hardware"),
-            Self::Rate { vf, .. } => format!("rate of {vf}"),
-            Self::Vlan { vf, .. } => format!("VLAN of {vf}"),
-            Self::Vfs { pf, .. } => format!("VFs of {pf}"),
-            Self::VfAttributes { vf, .. } => format!("MAC of {vf}"),
-            Self::TcOffload { device, .. } => format!("hw-tc-offload of {device}"),
-            Self::Up { device, .. } => format!("link of {device}"),
-            Self::Bridge { name, .. } => format!("bridge {name}"),
-            Self::HwOffload { .. } => "hw-offload of Open vSwitch".to_owned(),
-            Self::Setting { key, .. } => format!("{key} of Open vSwitch"),
-            Self::Userspace { bridge, .. } => format!("userspace bridge {bridge}"),
-            Self::Driver { vf, .. } => format!("driver of {vf}"),
-            Self::Auxiliary { vf, .. } => format!("auxiliary devices of {vf}"),
-            Self::Kernel { vf, .. } => format!("kernel vDPA device of {vf}"),
-            Self::Dpdk { vf, .. } => format!("dpdk-vdpa process of {vf}"),
-            Self::Wired { domain, vf, .. } => format!("interface of {domain} for {vf}"),
+            Self::Firmware { card, name, .. } => write!(to, "{name} of {card} at the next boot"),
+            Self::Autoprobe { pf, .. } => write!(to, "driver probing of {pf}'s VFs"),
+            Self::Names { pf, .. } => write!(to, "representor names of {pf}"),
+            Self::EswitchMode { pf, .. } => write!(to, "eswitch of {pf}"),
+            Self::Steering { pf, .. } => write!(to, "flow steering of {pf}"),
+            Self::Inline { pf, .. } => write!(to, "inline mode of {pf}"),
+            Self::Encap { pf, .. } => write!(to, "encapsulation of {pf}"),
+            Self::Bond { name, .. } => write!(to, "bond {name}"),
+            Self::Lag { pf, .. } => write!(to, "bond of {pf} in hardware"),
+            Self::Rate { vf, .. } => write!(to, "rate of {vf}"),
+            Self::Vlan { vf, .. } => write!(to, "VLAN of {vf}"),
+            Self::Vfs { pf, .. } => write!(to, "VFs of {pf}"),
+            Self::VfAttributes { vf, .. } => write!(to, "MAC of {vf}"),
+            Self::TcOffload { device, .. } => write!(to, "hw-tc-offload of {device}"),
+            Self::Up { device, .. } => write!(to, "link of {device}"),
+            Self::Bridge { name, .. } => write!(to, "bridge {name}"),
+            Self::HwOffload { .. } => to.write_str("hw-offload of Open vSwitch"),
+            Self::Setting { key, .. } => write!(to, "{key} of Open vSwitch"),
+            Self::Userspace { bridge, .. } => write!(to, "userspace bridge {bridge}"),
+            Self::Driver { vf, .. } => write!(to, "driver of {vf}"),
+            Self::Auxiliary { vf, .. } => write!(to, "auxiliary devices of {vf}"),
+            Self::Kernel { vf, .. } => write!(to, "kernel vDPA device of {vf}"),
+            Self::Dpdk { vf, .. } => write!(to, "dpdk-vdpa process of {vf}"),
+            Self::Wired { domain, vf, .. } => write!(to, "interface of {domain} for {vf}"),
         }
     }
 
@@ -98,6 +106,7 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject(), self.value())
+        self.write_subject(f)?;
+        write!(f, ": {}", self.value())
     }
 }

@@ -109,7 +109,8 @@ pub enum Shape {
 }
 
 impl DatabaseSchema {
-    /// Asks a server for the schema of one of its databases.
+    /// Asks a server for the schema of one of its databases. The text of it in `_Server` would cost the server a third, but
+    /// it is the old one after a conversion (ovsdb-server 3.1).
     pub async fn fetch(rpc: &Rpc, database: &str, limit: Duration) -> Result<Self, Error> {
         Self::read(&rpc.call("get_schema", &[database], limit).await?)
     }

@@ -74,7 +74,7 @@ fn detach(before: &str, mac: MacAddress) -> Result<String, Error> {
 fn read(path: &Path) -> Result<String, Error> {
     let what = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let mut text = String::new();
-    let read = || {
+    let mut read = || {
         let source: Box<dyn io::Read> =
             if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
         if source.take(LARGEST + 1).read_to_string(&mut text)? as u64 > LARGEST {
@@ -82,7 +82,8 @@ fn read(path: &Path) -> Result<String, Error> {
         }
         Ok(())
     };
-    let outcome: io::Result<()> = tokio::task::block_in_place(read);
+    // Nobody else has anything to do meanwhile.
+    let outcome: io::Result<()> = read();
     outcome.map_err(|source| Error::Input { what, source })?;
     Ok(text)
 }
