@@ -202,6 +202,7 @@ async fn intended(
     stages: Vec<Vec<Step>>,
 ) -> Result<Receipt, Error> {
     let left = left_over(view, &stages).await?;
+    let is_known = left.is_empty() && earlier.is_some_and(|earlier| earlier.is_for(&stages));
     let mut receipt = match earlier {
         Some(earlier) => earlier.with(access, order, stages),
         None => Receipt::new(access, order, stages),
@@ -209,8 +210,10 @@ async fn intended(
     for bridge in left.into_iter().filter(|bridge| !receipt.initial.contains_key(&bridge.subject())) {
         receipt.obsolete.push(vec![bridge]);
     }
-    let concerned = concerned(view, &receipt.all_stages()).await?;
-    remember(host, view, &mut receipt, concerned).await?;
+    if !is_known {
+        let concerned = concerned(view, &receipt.all_stages()).await?;
+        remember(host, view, &mut receipt, concerned).await?;
+    }
     Ok(receipt)
 }
 

@@ -141,8 +141,7 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result {
         () if unproven => ("not-offloaded", true),
         () => ("measured", false),
     };
-    let outcome =
-        Outcome::done("bench", outcome, &[]).with("record", &record).with("comparison", &comparison);
+    let outcome = Outcome::done("bench", outcome).with("record", &record).with("comparison", &comparison);
     Ok(Outcome { exit_code: u8::from(failed), ..outcome })
 }
 

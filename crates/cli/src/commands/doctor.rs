@@ -48,7 +48,7 @@ pub struct Doctor {
 pub(super) async fn run(session: &Session, options: &Doctor) -> Result {
     if options.list {
         session.output.line(page::write());
-        return Ok(Outcome::done("doctor", "done", &[]));
+        return Ok(Outcome::done("doctor", "done"));
     }
     let evidence = match &options.from {
         Some(_) if session.is_simulated() => return Err(Error::NotSimulated("a bundle").into()),
@@ -69,7 +69,7 @@ pub(super) async fn run(session: &Session, options: &Doctor) -> Result {
         Verdict::Fail => true,
         Verdict::Warn | Verdict::Unknown => options.strict,
     });
-    let outcome = Outcome::done("doctor", if amiss { "amiss" } else { "well" }, &[]);
+    let outcome = Outcome::done("doctor", if amiss { "amiss" } else { "well" });
     Ok(Outcome {
         exit_code: u8::from(amiss),
         ..outcome.with("taken", &evidence.taken).with("checks", &checks)

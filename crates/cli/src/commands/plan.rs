@@ -27,7 +27,7 @@ pub(super) async fn run(session: &Session, options: &Plan) -> Result {
             .caution(format_args!("{}{fit}", if fit.is_error() { "`setup` would stop: " } else { "" }));
     }
     let standing = earlier.as_ref().map(Standing::from);
-    let outcome = Outcome::done("plan", if due == 0 { "unchanged" } else { "changes" }, &changes);
+    let outcome = Outcome::done("plan", if due == 0 { "unchanged" } else { "changes" });
     let exit_code = if options.detailed_exitcode && due > 0 { 10 } else { 0 };
-    Ok(Outcome { exit_code, receipt: standing, ..outcome })
+    Ok(Outcome { exit_code, statements: changes, receipt: standing, ..outcome })
 }

@@ -77,7 +77,7 @@ pub(super) async fn run(session: &Session, options: &Service) -> Result {
         (true, true) => "changes",
         (true, false) => "done",
     };
-    Ok(Outcome::done(options.name(), word, &[]).with("files", &files))
+    Ok(Outcome::done(options.name(), word).with("files", &files))
 }
 
 /// A simulated host has its files in its directory.

@@ -49,5 +49,6 @@ pub(super) async fn run(session: &Session, options: &Setup) -> Result {
         "unchanged"
     };
     let exit_code = if done.waits_for.is_empty() { 0 } else { RESET_NEEDED };
-    Ok(Outcome { exit_code, receipt: session.standing()?, ..Outcome::done("setup", word, &done.statements) })
+    let (statements, receipt) = (done.statements, session.standing()?);
+    Ok(Outcome { exit_code, statements, receipt, ..Outcome::done("setup", word) })
 }

@@ -70,5 +70,5 @@ fn show(session: &Session, options: &Stats, look: &Look) {
 }
 
 fn told(look: &Look) -> Outcome {
-    Outcome::done("stats", "shown", &[]).with("vfs", &look.vfs)
+    Outcome::done("stats", "shown").with("vfs", &look.vfs)
 }

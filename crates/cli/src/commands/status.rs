@@ -35,6 +35,6 @@ pub(super) async fn run(session: &Session, options: &Wanted) -> Result {
         changes.len() - untrue,
         changes.len()
     ));
-    let outcome = Outcome::done("status", if untrue == 0 { "holds" } else { "drift" }, &changes);
-    Ok(Outcome { exit_code: u8::from(untrue > 0), receipt: standing, ..outcome })
+    let outcome = Outcome::done("status", if untrue == 0 { "holds" } else { "drift" });
+    Ok(Outcome { exit_code: u8::from(untrue > 0), statements: changes, receipt: standing, ..outcome })
 }

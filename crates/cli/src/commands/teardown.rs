@@ -25,13 +25,13 @@ pub(super) async fn run(session: &Session, options: &Teardown) -> Result {
     };
     if receipt.stages.iter().all(Vec::is_empty) {
         session.output.line("nothing was set up here: there is no receipt");
-        return Ok(Outcome::done("teardown", "unchanged", &[]));
+        return Ok(Outcome::done("teardown", "unchanged"));
     }
     session.listen_for_signals();
     let restored =
         teardown(&session.run(&host, &lock), receipt, &options.force.iter().copied().collect()).await?;
     session.output.line(format_args!("{} restored; the host is as it was", count(restored.of, "statement")));
-    Ok(Outcome { restored: Some(restored), ..Outcome::done("teardown", "done", &[]) })
+    Ok(Outcome { restored: Some(restored), ..Outcome::done("teardown", "done") })
 }
 
 /// A receipt for what is left from before a reboot: firmware, which we keep account of, and rows in Open vSwitch.

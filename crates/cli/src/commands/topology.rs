@@ -53,9 +53,8 @@ pub(super) async fn run(session: &Session, options: &Shown) -> Result {
     let topology = look(&host, options.bridge.as_ref().unwrap_or(&bridge), &options.pci).await?;
     let simulated = session.is_simulated();
     let title = if simulated { "vdpa topology of a simulated host" } else { "vdpa topology" };
-    let document = Outcome::done("topology", "shown", &[])
-        .with("bridge", &topology.bridge)
-        .with("cards", &topology.cards);
+    let document =
+        Outcome::done("topology", "shown").with("bridge", &topology.bridge).with("cards", &topology.cards);
     if session.output.is_json() {
         return Ok(Outcome { notes: topology.notes, ..document });
     }

@@ -101,7 +101,7 @@ pub(super) async fn run(session: &Session, options: &Verify) -> Result {
         show(session, direction);
     }
     session.output.line(text(verdict, &directions, traffic));
-    let outcome = Outcome::done("verify", verdict.name(), &[]).with("directions", &directions);
+    let outcome = Outcome::done("verify", verdict.name()).with("directions", &directions);
     let outcome = if drives { outcome.with("traffic", &traffic) } else { outcome };
     Ok(Outcome { exit_code: u8::from(verdict != Verdict::Offloaded), ..outcome })
 }

@@ -111,14 +111,14 @@ impl From<&Failure> for Explained {
 
 impl Outcome {
     /// A command that did what it was asked for.
-    pub fn done(command: &'static str, outcome: &'static str, changes: &[Change]) -> Self {
+    pub fn done(command: &'static str, outcome: &'static str) -> Self {
         Self {
             command,
             simulated: false,
             outcome,
             exit_code: 0,
             elapsed_ms: 0,
-            statements: changes.to_vec(),
+            statements: Vec::new(),
             receipt: None,
             notes: Vec::new(),
             error: None,
@@ -150,7 +150,7 @@ impl Outcome {
                 .collect(),
             hint: Some("`vdpa --help` shows the commands, `vdpa COMMAND --help` their flags".to_owned()),
         };
-        Self { exit_code: 2, error: Some(error), ..Self::done("vdpa", "failed", &[]) }
+        Self { exit_code: 2, error: Some(error), ..Self::done("vdpa", "failed") }
     }
 
     /// A command that did not. Exit code 3 where something remains, 2 where the mistake is the user's.
@@ -168,7 +168,7 @@ impl Outcome {
             exit_code,
             error: Some(Explained::from(failure)),
             restored: failure.restored.clone(),
-            ..Self::done(command, outcome, &[])
+            ..Self::done(command, outcome)
         }
     }
 }

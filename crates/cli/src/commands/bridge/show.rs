@@ -27,7 +27,7 @@ pub(super) fn planned(session: &Session, plan: &Plan) -> Outcome {
         }
     }
     out.line(format_args!("nothing was done: `sudo vdpa host bridge --over {over} --apply` does it"));
-    with_plan(Outcome::done(NAME, "changes", &[]), plan)
+    with_plan(Outcome::done(NAME, "changes"), plan)
 }
 
 /// What was done, and what is to be typed now.
@@ -37,7 +37,7 @@ pub(super) fn made(session: &Session, plan: &Plan) -> Outcome {
     session.output.line(format_args!(
         "`sudo vdpa host bridge --confirm` keeps it; without that the host is as it was {confirm_within_s} s after it began"
     ));
-    with_plan(Outcome::done(NAME, "done", &[]), plan)
+    with_plan(Outcome::done(NAME, "done"), plan)
 }
 
 fn with_plan(outcome: Outcome, plan: &Plan) -> Outcome {
@@ -58,17 +58,17 @@ pub(super) fn confirmed(session: &Session, record: &Record) -> Outcome {
     session.output.line(format_args!(
         "`vdpa vm create NAME --bridge {name}` gives it to a guest; `vdpa host bridge --remove` takes it back"
     ));
-    with_bridge(Outcome::done(NAME, "done", &[]), Some(record))
+    with_bridge(Outcome::done(NAME, "done"), Some(record))
 }
 
 /// That it went, or that there was nothing to take back.
 pub(super) fn taken_back(session: &Session, record: Option<&Record>) -> Outcome {
     let Some(Record { name, over, before, .. }) = record else {
         session.output.line("there is no bridge to take back");
-        return with_bridge(Outcome::done(NAME, "unchanged", &[]), None);
+        return with_bridge(Outcome::done(NAME, "unchanged"), None);
     };
     session.output.line(format_args!("the bridge {name} is gone, and {over} has {before} again"));
-    with_bridge(Outcome::done(NAME, "done", &[]), None)
+    with_bridge(Outcome::done(NAME, "done"), None)
 }
 
 /// How it stands.
@@ -86,5 +86,5 @@ pub(super) fn standing(session: &Session, record: Option<&Record>) -> Outcome {
             ),
         }),
     }
-    with_bridge(Outcome::done(NAME, "unchanged", &[]), record)
+    with_bridge(Outcome::done(NAME, "unchanged"), record)
 }

@@ -72,7 +72,7 @@ async fn finish(
     let Some(need) = need else {
         before.show(output);
         output.line("unchanged: it is so from the next boot on at the latest");
-        return Ok(Outcome::done(command, "unchanged", &[]).with("cards", &[before]));
+        return Ok(Outcome::done(command, "unchanged").with("cards", &[before]));
     };
     let mut after = FirmwareCard::read(host, pf, names).await?;
     if let Some(activation) = after.activation.take() {
@@ -94,5 +94,5 @@ async fn finish(
             output.line(format_args!("{}: {was} → {is} from the next boot on", setting.name));
         }
     }
-    Ok(Outcome::done(command, "done", &[]).with("cards", &[after]))
+    Ok(Outcome::done(command, "done").with("cards", &[after]))
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(
         card.show(&session.output);
         shown.push(card);
     }
-    Ok(Outcome::done("firmware show", "done", &[]).with("cards", &shown))
+    Ok(Outcome::done("firmware show", "done").with("cards", &shown))
 }
 
 /// Shows what a tool printed at another time.
@@ -51,5 +51,5 @@ pub(super) fn saved(session: &Session, source: &Source, names: &[SettingName]) -
     for card in &cards {
         card.show(&session.output);
     }
-    Ok(Outcome::done("firmware show", "done", &[]).with("cards", &cards))
+    Ok(Outcome::done("firmware show", "done").with("cards", &cards))
 }

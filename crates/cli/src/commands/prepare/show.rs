@@ -29,7 +29,7 @@ impl Prepared {
             Some(_) => ("done", 0),
         };
         let backups = self.applied.as_ref().map_or(&[][..], |applied| &applied.backups);
-        let outcome = Outcome::done("host prepare", outcome, &[])
+        let outcome = Outcome::done("host prepare", outcome)
             .with("arguments", &self.plan.arguments)
             .with("boot", &self.plan.boot)
             .with("files", &self.plan.files)
@@ -134,7 +134,7 @@ impl TakenBack {
     }
 
     fn outcome(outcome: &'static str, restored: &Restored) -> Outcome {
-        Outcome::done("host restore", outcome, &[])
+        Outcome::done("host restore", outcome)
             .with("files", &restored.files)
             .with("removed", &restored.removed)
             .with("ran", &restored.command)

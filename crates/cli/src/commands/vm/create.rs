@@ -93,7 +93,7 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
         if !session.output.is_json() {
             drop(io::stdout().write_all(document.as_bytes()));
         }
-        return Ok(Outcome::done("vm create", "done", &[])
+        return Ok(Outcome::done("vm create", "done")
             .with("document", &document)
             .with("disk", &command)
             .with("findings", &findings));
@@ -126,7 +126,7 @@ pub(super) async fn run(session: &Session, create: &Create) -> super::Result {
             format!("`timeout 60 virsh -c {} start {}` starts it", create.connection.connect, create.name);
         session.output.line(hint);
     }
-    Ok(Outcome::done("vm create", "done", &[])
+    Ok(Outcome::done("vm create", "done")
         .with("document", &document)
         .with("disk", &command)
         .with("findings", &findings))

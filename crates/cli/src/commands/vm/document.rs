@@ -48,7 +48,7 @@ pub(super) fn run(session: &Session, options: &Xml) -> Result<Outcome, Error> {
         drop(io::stdout().write_all(after.as_bytes()));
     }
     let outcome = if after == before { "unchanged" } else { "done" };
-    Ok(Outcome::done("vm xml", outcome, &[]).with("document", &after).with("findings", &findings))
+    Ok(Outcome::done("vm xml", outcome).with("document", &after).with("findings", &findings))
 }
 
 fn attach(session: &Session, before: &str, options: &Xml) -> Result<(String, Vec<Shown>), Error> {

@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session, domains: &dyn Domains) -> Result {
     if found.is_empty() {
         session.output.line("no domains");
     }
-    Ok(Outcome::done("vm list", "done", &[]).with("domains", &found))
+    Ok(Outcome::done("vm list", "done").with("domains", &found))
 }
 
 async fn look(domains: &dyn Domains, name: DomainName) -> vdpa_vm::Result<Domain> {

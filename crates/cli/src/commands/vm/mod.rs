@@ -195,7 +195,7 @@ fn wired(session: &Session, command: &'static str, what: &str, effect: Effect) -
         }
     };
     session.output.line(format_args!("{what}; {from}"));
-    Outcome::done(command, outcome, &[]).with("effect", &effect)
+    Outcome::done(command, outcome).with("effect", &effect)
 }
 
 /// The domains of the libvirt that is meant, or of the simulated host.
