@@ -3,16 +3,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::program::Program;
 use super::report::Spread;
 use super::{outcome, timed};
 use crate::host;
-use crate::hw_test::program;
 
 /// What the program may be: a number that grows past it is looked at before the budget is.
 const BUDGETS: [(Thing, f64); 5] = [
@@ -32,9 +32,8 @@ pub(crate) struct Args {
     /// Rounds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Measure this program instead of a release build of the workspace
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// What has a budget.
@@ -60,10 +59,7 @@ struct Figure {
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     host::meet([timed::TIME].iter()).await?;
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => program(true).await?,
-    };
+    let program = args.program.ready().await?;
     let mut figures = Vec::new();
     for (thing, budget) in BUDGETS {
         let mut found = Vec::new();

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
 use super::outcome;
+use super::program::Program;
 use super::report::Spread;
 use super::timed::{self, Taken};
 use crate::host::{self, Need};
-use crate::hw_test::program;
 use crate::workspace;
 
 /// What our own speed has to be, in MB a second of CPU time.
@@ -50,9 +50,8 @@ pub(crate) struct Args {
     /// Rounds that count; one more comes first, to warm up
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Measure this program instead of a release build of the workspace
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// Who reads a dump.
@@ -84,10 +83,7 @@ struct Measured {
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     host::meet(NEEDS.iter()).await?;
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => program(true).await?,
-    };
+    let program = args.program.ready().await?;
     let directory = workspace::target().join("bench");
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let dumps = [("all", args.lines), ("short", args.lines.div_ceil(100)), ("python", args.python_lines)];

@@ -15,19 +15,19 @@ mod flows;
 mod guest;
 mod outcome;
 mod ovs;
+mod program;
 mod report;
 mod status;
 mod timed;
 mod trace;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::hw_test::program;
 use contender::{Contender, MOST_VFS, Target};
 use guest::Guest;
+use program::Program;
 use report::{Report, Sample};
 
 /// What to measure, and how often.
@@ -48,9 +48,8 @@ pub(crate) struct Args {
     /// Use this VM, which is up, instead of a fresh one
     #[arg(long, value_name = "NAME")]
     vm: Option<String>,
-    /// Measure this program instead of a release build of the workspace
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// What else than `setup` can be measured.
@@ -75,10 +74,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         Some(Other::Budgets(args)) => return budgets::run(args).await,
         None => {}
     }
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => program(true).await?,
-    };
+    let program = args.program.ready().await?;
     let guest = Guest::ready(args.vm.as_deref(), &program).await?;
     let mut report = Report::begin(args.rounds)?;
     for &vfs in &args.vfs {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -11,8 +10,8 @@ use anyhow::{Context as _, Result};
 use super::contender::{MOST_VFS, Target};
 use super::guest::{Guest, Measured};
 use super::outcome;
+use super::program::Program;
 use super::report::Spread;
-use crate::hw_test::program;
 
 /// What a user types who looks by hand: one process a tool.
 const BY_HAND: &str = "ovs-vsctl show, devlink port show, ip -d link";
@@ -29,17 +28,13 @@ pub(crate) struct Args {
     /// Use this VM, which is up, instead of a fresh one
     #[arg(long, value_name = "NAME")]
     vm: Option<String>,
-    /// Measure this program instead of a release build of the workspace
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
+    #[command(flatten)]
+    program: Program,
 }
 
 /// Measures.
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    let program = match &args.program {
-        Some(program) => program.clone(),
-        None => program(true).await?,
-    };
+    let program = args.program.ready().await?;
     let guest = Guest::ready(args.vm.as_deref(), &program).await?;
     let target = Target { vfs: args.vfs };
     guest.clean(target).await?;

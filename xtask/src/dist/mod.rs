@@ -18,6 +18,9 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{host, process, workspace};
 pub(crate) use sbom::run as sbom;
 
+/// The profile of what people install.
+pub(crate) const PROFILE: &str = "dist";
+
 /// A build with everything optimised across crates, on two cores.
 const BUILD: Duration = Duration::from_mins(40);
 /// Anything else.
@@ -27,7 +30,7 @@ const MOMENT: Duration = Duration::from_mins(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The profile to build with; `dev` for a quick look at the packages
-    #[arg(long, default_value = "dist")]
+    #[arg(long, default_value = PROFILE)]
     profile: String,
     /// Link the program with musl into one file that asks nothing of the host's libc; into `dist/static`
     #[arg(long = "static")]
@@ -80,7 +83,8 @@ fn musl() -> Result<&'static str> {
 }
 
 /// The program, built for this machine or for `target`.
-async fn build(profile: &str, target: Option<&str>) -> Result<PathBuf> {
+/// Builds the program.
+pub(crate) async fn build(profile: &str, target: Option<&str>) -> Result<PathBuf> {
     let mut cargo = process::command("cargo");
     cargo.current_dir(workspace::root()).args([
         "build",

@@ -17,7 +17,6 @@ use anyhow::{Result, bail};
 
 use crate::host::NEEDS;
 use outcome::{Outcome, Report};
-pub(crate) use suites::program;
 use suites::{Suite, Suites, Tier};
 
 /// Which tests, and what to make of those that cannot run.
