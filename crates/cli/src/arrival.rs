@@ -12,9 +12,11 @@ use crate::host::Host;
 use crate::step::{Device, Step};
 use crate::view::View;
 
-/// How long a bind may take until the VF's network device is there, named by udev: a driver's probe
-/// takes up to some seconds, and many VFs share the machine.
-pub(crate) const NETDEV_LIMIT: Duration = Duration::from_mins(1);
+/// How long it may take until so many network devices are there, named by udev: a driver's probe takes up to some
+/// seconds, and udev takes one device after the other, however many are bound side by side.
+pub(crate) fn naming_limit(devices: usize) -> Duration {
+    Duration::from_mins(2) + patience(devices)
+}
 
 /// Waits until the uplink, and in switchdev mode each VF's representor, is there. Their final names come later: who
 /// needs a name waits for it, and meanwhile udev is at work on all of them.
@@ -93,7 +95,7 @@ async fn await_card(host: &Host, pf: PciAddress, vfs: &BTreeSet<Vf>) -> Result<(
             && makes_netdev(&*view.function(pf).await?, view.vf_driver(*vf).await?.flatten().as_ref())
             && !view.lacks_eth(address).await?
         {
-            host.links.netdev_of(address, NETDEV_LIMIT).await?;
+            host.links.netdev_of(address, naming_limit(sriov.vfs.len())).await?;
         }
     }
     Ok(())

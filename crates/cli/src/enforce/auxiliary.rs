@@ -4,7 +4,7 @@ use vdpa_datapath::kernel::Diagnosis;
 use vdpa_eswitch::{Auxiliary, DevlinkHandle, ParamMode, ParamValue, Reload, patience};
 use vdpa_hw::{PciAddress, Vf};
 
-use crate::arrival::NETDEV_LIMIT;
+use crate::arrival::naming_limit;
 use crate::error::Error;
 use crate::host::Host;
 use crate::step::Enabled;
@@ -31,11 +31,11 @@ pub(super) async fn set(
         |class: &Auxiliary| now.of(*class).is_some() && made.contains(class) != in_force.has(*class);
     if Enabled::CLASSES.iter().any(differs) {
         now = function.set_params(now, in_force).await?;
-        let count = view.function(vf.pf).await?.sriov().map_or(0, |sriov| sriov.num_vfs);
+        let beside = view.function(vf.pf).await?.sriov().map_or(0, |sriov| usize::from(sriov.num_vfs));
         // Side by side with those of the other VFs, which older kernels take one after the other.
-        host.eswitch.reload(&function.device, Reload::DRIVER, patience(usize::from(count))).await?;
+        host.eswitch.reload(&function.device, Reload::DRIVER, patience(beside)).await?;
         if in_force.eth {
-            host.links.netdev_of(address, NETDEV_LIMIT).await?;
+            host.links.netdev_of(address, naming_limit(beside)).await?;
         }
     }
     function.set_params(now, set).await?;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use vdpa_eswitch::patience;
 use vdpa_hw::IfIndex;
 use vdpa_ovs::{Change, PortKey, PortName, Setting};
 
 use super::userspace;
+use crate::arrival::naming_limit;
 use crate::error::Error;
 use crate::host::Host;
 use crate::observe::with_ingress;
@@ -115,7 +115,7 @@ async fn named(
         let link = view.link(*device).await?;
         indexes.push(link.ok_or_else(|| Error::Missing(format!("the network device of {device}")))?.index);
     }
-    let links = host.links.settled(&indexes, patience(indexes.len())).await?;
+    let links = host.links.settled(&indexes, naming_limit(indexes.len())).await?;
     ports.iter().zip(links).map(|(device, link)| Ok((device.key(), link.name.as_str().parse()?))).collect()
 }
 

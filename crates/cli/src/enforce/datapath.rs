@@ -1,18 +1,21 @@
 //! Who serves a VF, and the interface by which a domain reaches it.
 
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use vdpa_datapath::dpdk::Mode;
 use vdpa_datapath::kernel::{BusDriver, DeviceName, NewDevice};
 use vdpa_hw::{PciAddress, Vf};
 use vdpa_vm::{Interface, Role, Source};
 
-use crate::arrival::NETDEV_LIMIT;
 use crate::config::Datapath;
 use crate::error::Error;
 use crate::host::Host;
 use crate::report::Report;
 use crate::step::{KernelDevice, Wiring};
+
+/// How long the character device of a kernel vDPA device may take to appear.
+const NODE_LIMIT: Duration = Duration::from_mins(1);
 
 /// Seconds after which QEMU tries again to reach a datapath that went away.
 const RECONNECT: Option<u32> = Some(2);
@@ -40,7 +43,7 @@ pub(super) async fn serve(
         report.warn(&format!("{name} has one queue pair, not {}: {refusal}", device.queues));
     }
     host.kernel.bind(&name, Some(BusDriver::VhostVdpa)).await?;
-    host.kernel.char_device(&name, NETDEV_LIMIT).await?;
+    host.kernel.char_device(&name, NODE_LIMIT).await?;
     Ok(())
 }
 
@@ -57,7 +60,7 @@ pub async fn interface(host: &Host, vf: Vf, wiring: &Wiring) -> Result<Interface
         Datapath::OvsDpdk => Source::VhostUser { socket: host.dpdk.socket(vf), role: Role::Server },
         Datapath::Kernel => {
             let name = DeviceName::of_vf(vf);
-            Source::Vdpa { device: host.kernel.char_device(&name, NETDEV_LIMIT).await? }
+            Source::Vdpa { device: host.kernel.char_device(&name, NODE_LIMIT).await? }
         }
         Datapath::None => return Err(Error::Missing(format!("a datapath of {vf}"))),
     };

@@ -3,7 +3,7 @@
 use vdpa_eswitch::{Mode, Profile, VfAttribute};
 use vdpa_hw::{DriverName, MacAddress, PciAddress, Vf, VfChange};
 
-use crate::arrival::{NETDEV_LIMIT, makes_netdev};
+use crate::arrival::{makes_netdev, naming_limit};
 use crate::error::Error;
 use crate::host::Host;
 use crate::step::Device;
@@ -65,10 +65,12 @@ pub(super) async fn set_driver(
     kept: Option<MacAddress>,
 ) -> Result<(), Error> {
     host.pci.set_driver(address, driver).await?;
-    if !makes_netdev(&*view.function(vf.pf).await?, driver) {
+    let pf = view.function(vf.pf).await?;
+    if !makes_netdev(&pf, driver) {
         return Ok(());
     }
-    let link = host.links.netdev_of(address, NETDEV_LIMIT).await?;
+    let beside = pf.sriov().map_or(0, |sriov| sriov.vfs.len());
+    let link = host.links.netdev_of(address, naming_limit(beside)).await?;
     match kept.filter(|kept| *kept != MacAddress::ZERO && *kept != link.mac) {
         Some(wanted) => Err(Error::MacNotTaken { vf, netdev: link.name, wanted, found: link.mac }),
         None => Ok(()),
