@@ -303,7 +303,7 @@ impl<'a> View<'a> {
 
     /// Open vSwitch as seen from `bridge`.
     pub async fn bridge(&self, bridge: &BridgeName) -> Result<Arc<Observation>, Error> {
-        let read = async || Ok(Arc::new(self.host.vswitch.observe(bridge).await?));
+        let read = async || Ok(Arc::new(self.host.vswitch.glance(bridge).await?));
         self.bridges.get(bridge.clone(), read).await
     }
 }

@@ -182,7 +182,12 @@ pub async fn a_port_is_put_into_a_vlan_and_out_again(switch: &dyn Vswitch, names
     let ((a, eth_a), (b, eth_b), (c, eth_c)) = (names.vf(0), names.vf(1), names.vf(2));
     let both = names.to().present().exactly([(a.clone(), eth_a), (b.clone(), eth_b)]);
     assert!(apply(switch, &both.clone().vlan(a.clone(), vlan(100)).vlan(c.clone(), vlan(300))).await);
-    let seen = async |key: &PortKey| look(switch, names).await.port(key).and_then(crate::PortState::vlan);
+    let seen = async |key: &PortKey| {
+        let glance = switch.glance(&names.bridge).await.expect("an observation");
+        let vlan = look(switch, names).await.port(key).and_then(crate::PortState::vlan);
+        assert_eq!(glance.port(key).and_then(crate::PortState::vlan), vlan);
+        vlan
+    };
     assert_eq!((seen(&a).await, seen(&b).await), (vlan(100), None));
     assert!(!apply(switch, &both).await, "what is not spoken of stays");
     assert!(apply(switch, &names.to().vlan(a.clone(), vlan(4094)).vlan(b.clone(), vlan(1))).await);

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BridgeName, PortKey, PortName, Setting, VlanId, ovsdb::Row};
+use crate::{
+    BridgeName, PortKey, PortName, Setting, VlanId,
+    ovsdb::{Atom, Row, Value},
+};
 
 /// One consistent look at a switch, as seen from one bridge.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,26 @@ pub struct Settings {
 /// The column of a Port row that has its VLAN.
 pub(crate) const VLAN: &str = "tag";
 
+/// The columns of a Port row, and of an Interface row, that a [`glance`](crate::Vswitch::glance) brings.
+pub(crate) const GLANCED: [&[&str]; 2] = [&[VLAN], &["type", "options"]];
+
+/// What is set of some columns of a row, none of which is a number by default.
+pub(crate) fn glanced(row: &Row, columns: &[&str]) -> Row {
+    let mut set = Row::new();
+    for column in columns {
+        let value = row.get(column).filter(|value| match value {
+            Value::Atom(Atom::String(text)) => !text.is_empty(),
+            Value::Atom(_) => true,
+            Value::Set(elements) => !elements.is_empty(),
+            Value::Map(pairs) => !pairs.is_empty(),
+        });
+        if let Some(value) = value {
+            set.set(column, value.clone());
+        }
+    }
+    set
+}
+
 /// Where a netdev is that is not on the bridge asked about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elsewhere {
@@ -166,6 +189,12 @@ impl Settings {
     pub fn vlan(&self) -> Option<VlanId> {
         let tag = self.port.get(VLAN)?.atom()?.as_integer()?;
         VlanId::new(u16::try_from(tag).ok()?).ok()
+    }
+
+    /// Those that a glance brings.
+    pub(crate) fn glanced(&self) -> Self {
+        let [port, interface] = GLANCED;
+        Self { port: glanced(&self.port, port), interface: glanced(&self.interface, interface) }
     }
 
     /// The same with another VLAN.

@@ -12,6 +12,10 @@ pub trait Vswitch: fmt::Debug + Send + Sync {
     /// Looks at the switch from one bridge: a single consistent read, without any effect.
     async fn observe(&self, bridge: &BridgeName) -> Result<Observation, Error>;
 
+    /// The same without most of what somebody has set in the rows of our ports: of that it has the VLAN, and the
+    /// interface's type and options. Everything is a second read, of each column that there is.
+    async fn glance(&self, bridge: &BridgeName) -> Result<Observation, Error>;
+
     /// Makes a change true: in one transaction, or none if it is true already; waits until the switch has
     /// applied it; and checks that every port asked for works. Doing it again is harmless, also after an
     /// [`Error::outcome_unknown`]: what is already so is left alone.

@@ -52,7 +52,7 @@ impl Facts {
         let (kernel, cpuinfo) =
             (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo").unwrap_or_default());
         let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
-        let switch = host.vswitch.observe(bridge).await.ok();
+        let switch = host.vswitch.glance(bridge).await.ok();
         let ovs = match &switch {
             Some(observed) => version_of_switch(host, observed).await,
             None => None,

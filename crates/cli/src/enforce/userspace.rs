@@ -88,7 +88,7 @@ pub(super) async fn take_up(
     if changed.count() == 0 || !before.versions.dpdk_initialized {
         return Ok(());
     }
-    let now = host.vswitch.observe(&change.bridge).await?;
+    let now = host.vswitch.glance(&change.bridge).await?;
     let is_asked = now.other_config.get("dpdk-init").is_some_and(|value| value != "false");
     if !is_asked {
         report.note("DPDK stays up in ovs-vswitchd, with its memory, until that is restarted");

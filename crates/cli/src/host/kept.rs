@@ -36,6 +36,10 @@ impl Vswitch for Kept<MockVswitch> {
         self.part.observe(bridge).await
     }
 
+    async fn glance(&self, bridge: &BridgeName) -> Result<Observation, vdpa_ovs::Error> {
+        self.part.glance(bridge).await
+    }
+
     async fn apply(&self, change: &Change) -> Result<Applied, vdpa_ovs::Error> {
         let applied = self.part.apply(change).await;
         self.host.keep();

@@ -56,7 +56,7 @@ impl Survey {
     /// # Errors
     /// A layer's error where the host cannot be looked at.
     pub async fn of(host: &Host, bridge: &BridgeName) -> Result<Self, Error> {
-        let observation = host.vswitch.observe(bridge).await?;
+        let observation = host.vswitch.glance(bridge).await?;
         let flows = host.datapath.flows().await?;
         let (links, hooks) = (host.links.links().await?, host.tc.hooks().await?);
         let offloading = host.eswitch.tc_offloads().await?;

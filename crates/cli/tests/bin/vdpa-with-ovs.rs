@@ -80,11 +80,11 @@ struct WithoutCard(Ovsdb);
 #[async_trait]
 impl Vswitch for WithoutCard {
     async fn observe(&self, bridge: &BridgeName) -> Result<Observation, vdpa_ovs::Error> {
-        let mut seen = self.0.observe(bridge).await?;
-        for port in seen.bridge.iter_mut().flat_map(|bridge| &mut bridge.ports) {
-            replace(&mut port.settings, NULL, CARD);
-        }
-        Ok(seen)
+        Ok(with_card(self.0.observe(bridge).await?))
+    }
+
+    async fn glance(&self, bridge: &BridgeName) -> Result<Observation, vdpa_ovs::Error> {
+        Ok(with_card(self.0.glance(bridge).await?))
     }
 
     async fn apply(&self, change: &Change) -> Result<Applied, vdpa_ovs::Error> {
@@ -98,6 +98,13 @@ impl Vswitch for WithoutCard {
     fn writes(&self) -> u64 {
         self.0.writes()
     }
+}
+
+fn with_card(mut seen: Observation) -> Observation {
+    for port in seen.bridge.iter_mut().flat_map(|bridge| &mut bridge.ports) {
+        replace(&mut port.settings, NULL, CARD);
+    }
+    seen
 }
 
 /// Another device for a port that is `device`'s.

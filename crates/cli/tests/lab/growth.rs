@@ -136,7 +136,7 @@ fn the_kernel_is_asked_for_listings(few: &Calls, many: &Calls, more: usize) {
         println!("status: {} system calls, of which {} read links", calls.count(), calls.links());
         println!("  {:?}", calls.messages());
     }
-    assert!(few.messages().values().sum::<usize>() > 10 && few.messages()["JSON-RPC"] > 1);
+    assert!(few.messages().values().sum::<usize>() > 5 && few.messages()["JSON-RPC"] > 0);
     assert_eq!(few.messages(), many.messages());
     assert!(few.links() > 8 && many.links() <= few.links() + more);
     assert!(many.count() <= few.count() + 2 * more);

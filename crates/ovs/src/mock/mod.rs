@@ -154,6 +154,14 @@ impl Vswitch for MockVswitch {
         Ok(inner.state.observation(bridge))
     }
 
+    async fn glance(&self, bridge: &BridgeName) -> Result<Observation, Error> {
+        let mut observation = self.observe(bridge).await?;
+        for port in observation.bridge.iter_mut().flat_map(|bridge| &mut bridge.ports) {
+            port.settings = port.settings.glanced();
+        }
+        Ok(observation)
+    }
+
     async fn apply(&self, change: &Change) -> Result<Applied, Error> {
         let mut inner = self.lock();
         let mut next = inner.state.after(change)?;

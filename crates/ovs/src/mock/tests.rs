@@ -51,17 +51,18 @@ async fn what_others_set_stays_with_the_key() {
     let switch = MockVswitch::new(Hooks::default(), Snapshot::default());
     switch.apply(&change()).await.unwrap();
     let tagged = Settings { port: Row::new().with("tag", 7), ..Settings::default() };
-    let set = tagged.clone();
+    let set = Settings { interface: Row::new().with("mtu_request", 9000), ..tagged.clone() };
     switch.edit(|state| {
-        state.bridges.get_mut("ovs-sriov").unwrap().ports.get_mut("eth0").unwrap().settings = set;
+        state.bridges.get_mut("ovs-sriov").unwrap().ports.get_mut("eth0").unwrap().settings = set.clone();
     });
     let (key, name): (PortKey, PortName) = ("vf0".parse().unwrap(), "eth1".parse().unwrap());
     switch.apply(&Change::to(bridge()).with_port(key.clone(), name)).await.unwrap();
     let before = switch.observe(&bridge()).await.unwrap();
-    assert_eq!(before.port(&key).unwrap().settings, tagged);
+    assert_eq!(before.port(&key).unwrap().settings, set);
+    assert_eq!(switch.glance(&bridge()).await.unwrap().port(&key).unwrap().settings, tagged);
     switch.apply(&Change::to(bridge()).without_port(key.clone())).await.unwrap();
     switch.apply(&Change::restoring(bridge(), &before)).await.unwrap();
-    assert_eq!(switch.observe(&bridge()).await.unwrap().port(&key).unwrap().settings, tagged);
+    assert_eq!(switch.observe(&bridge()).await.unwrap().port(&key).unwrap().settings, set);
 }
 
 #[tokio::test]

@@ -318,6 +318,10 @@ impl Vswitch for Ovsdb {
         Ok(self.view(true).await?.observation(bridge))
     }
 
+    async fn glance(&self, bridge: &BridgeName) -> Result<Observation, Error> {
+        Ok(self.view(false).await?.observation(bridge))
+    }
+
     async fn apply(&self, change: &Change) -> Result<Applied, Error> {
         let span = tracing::debug_span!("ovs.apply", bridge = %change.bridge);
         async {

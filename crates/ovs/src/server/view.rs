@@ -8,6 +8,7 @@ use crate::{
     ovsdb::{Condition, Function, OperationResult, Row, Transaction, Uuid, Value},
     owned::{self, Owned},
     server::{DATABASE, OWNER, OWNER_TAG, PORT_TAG, settings},
+    state::{GLANCED, glanced},
 };
 
 /// What is read of the tables, parsed and joined.
@@ -38,7 +39,7 @@ pub(super) struct PortRow {
     pub(super) name: String,
     pub(super) external_ids: BTreeMap<String, String>,
     pub(super) interfaces: Vec<InterfaceRow>,
-    /// Known of rows of ours only.
+    /// Known of rows of ours only: those of a glance, until all are read.
     pub(super) settings: Settings,
 }
 
@@ -50,6 +51,7 @@ pub(super) struct InterfaceRow {
     pub(super) error: Option<String>,
     admin_state: Option<String>,
     link_state: Option<String>,
+    glanced: Row,
 }
 
 /// A port row that is ours: tagged, with a key and one interface of its own name.
@@ -63,7 +65,7 @@ pub(super) struct OurPort<'a> {
 
 /// The columns read of an interface.
 pub(super) const INTERFACE_COLUMNS: &[&str] =
-    &["_uuid", "name", "ofport", "error", "admin_state", "link_state"];
+    &["_uuid", "name", "ofport", "error", "admin_state", "link_state", "type", "options"];
 
 impl View {
     /// The transaction that reads it.
@@ -85,7 +87,7 @@ impl View {
             ],
         );
         txn.select("Bridge", vec![], &["_uuid", "name", "ports", "external_ids", "datapath_type"]);
-        txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids"]);
+        txn.select("Port", vec![], &["_uuid", "name", "interfaces", "external_ids", "tag"]);
         txn.select("Interface", vec![], INTERFACE_COLUMNS);
         txn
     }
@@ -224,13 +226,16 @@ impl BridgeRow {
 
 impl PortRow {
     fn read(row: &Row, interfaces: &mut HashMap<Uuid, InterfaceRow>) -> Result<Self, Error> {
-        Ok(Self {
-            uuid: row.uuid("_uuid")?,
-            name: row.text("name")?,
-            external_ids: row.text_map("external_ids")?,
-            interfaces: row.uuids("interfaces")?.iter().filter_map(|uuid| interfaces.remove(uuid)).collect(),
-            settings: Settings::default(),
-        })
+        let external_ids = row.text_map("external_ids")?;
+        let interfaces: Vec<InterfaceRow> =
+            row.uuids("interfaces")?.iter().filter_map(|uuid| interfaces.remove(uuid)).collect();
+        let settings = match interfaces.as_slice() {
+            [interface] if is_tagged(&external_ids) => {
+                Settings { port: glanced(row, GLANCED[0]), interface: interface.glanced.clone() }
+            }
+            _ => Settings::default(),
+        };
+        Ok(Self { uuid: row.uuid("_uuid")?, name: row.text("name")?, external_ids, interfaces, settings })
     }
 
     /// Takes what is set in its rows.
@@ -278,6 +283,7 @@ impl InterfaceRow {
             error: row.optional_text("error")?,
             admin_state: row.optional_text("admin_state")?,
             link_state: row.optional_text("link_state")?,
+            glanced: glanced(row, GLANCED[1]),
         })
     }
 }

@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{UnixListener, UnixStream},
 };
-use vdpa_ovs::{Change, Error, Ovsdb, Vswitch, testing::Daemons};
+use vdpa_ovs::{Change, Error, Ovsdb, Settings, Vswitch, ovsdb::Row, testing::Daemons};
 
 use crate::{bridge, ports, present};
 
@@ -209,6 +209,9 @@ async fn what_others_set_in_our_rows_stays_with_the_key() {
     let before = dump_by_name(&daemons);
     let seen = switch.observe(&bridge()).await.unwrap();
     assert!(seen.ports()[1].settings.is_empty(), "{:?}", seen.ports()[1]);
+    let glance = switch.glance(&bridge()).await.unwrap();
+    let tag = Settings { port: Row::new().with("tag", 7), ..Settings::default() };
+    assert_eq!([&glance.ports()[0].settings, &glance.ports()[1].settings], [&tag, &Settings::default()]);
 
     let (key, _) = ports(1).next().unwrap();
     switch.apply(&Change::to(bridge()).with_port(key.clone(), "p9".parse().unwrap())).await.unwrap();

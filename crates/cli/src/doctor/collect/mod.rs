@@ -122,7 +122,7 @@ pub(crate) async fn session_address(files: Arc<dyn Files>) -> Seen<Option<std::n
 }
 
 async fn switch(host: &Host, bridge: &BridgeName) -> Result<Switch, Error> {
-    let observed = host.vswitch.observe(bridge).await?;
+    let observed = host.vswitch.glance(bridge).await?;
     let version = version_of_switch(host, &observed).await;
     let (dpdk, netdevs): (Vec<_>, Vec<_>) = observed.ports().iter().partition(|port| ports::is_dpdk(port));
     Ok(Switch {
