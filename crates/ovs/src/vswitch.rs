@@ -9,11 +9,12 @@ use crate::{BridgeName, Change, Error, Observation};
 /// A virtual switch.
 #[async_trait]
 pub trait Vswitch: fmt::Debug + Send + Sync {
-    /// Looks at the switch from one bridge: a single consistent read, without any effect.
+    /// Looks at the switch from one bridge, without any effect; with everything that somebody has set in the rows of our
+    /// ports, which [`Change::restoring`] brings back.
     async fn observe(&self, bridge: &BridgeName) -> Result<Observation, Error>;
 
-    /// The same without most of what somebody has set in the rows of our ports: of that it has the VLAN, and the
-    /// interface's type and options. Everything is a second read, of each column that there is.
+    /// The same in a single consistent read. Of what is set in the rows of our ports it has the VLAN, and the
+    /// interface's type and options; the rest takes the server's schema and a read of each column.
     async fn glance(&self, bridge: &BridgeName) -> Result<Observation, Error>;
 
     /// Makes a change true: in one transaction, or none if it is true already; waits until the switch has
