@@ -26,6 +26,13 @@ pub(super) fn concerns(step: &Step) -> bool {
     )
 }
 
+/// Whether there are to be ports after them; letting ports go is another matter.
+pub(super) fn brings_ports(steps: &[&Step]) -> bool {
+    steps
+        .iter()
+        .any(|step| matches!(step, Step::Bridge { exists: true, .. } | Step::Userspace { exists: true, .. }))
+}
+
 /// Makes the statements about Open vSwitch true in one transaction, and restarts its service only if
 /// hw-offload does not come into force without.
 pub(super) async fn enforce(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use vdpa_datapath::dpdk::Spec;
 use vdpa_datapath::kernel::DeviceName;
 use vdpa_eswitch::DevlinkHandle;
@@ -27,8 +27,13 @@ mod vf;
 
 pub use datapath::{interface, interface_at, role};
 
+/// How many statements ports do not wait for. For every network device that comes or gets its name ovs-vswitchd looks at
+/// all ports that it has (`bridge_run` and `if_notifier` in its sources): 65 ports that are there before 64 VFs are cost it
+/// more than a second of CPU. With the last few it is side by side, and its own work is done when they are.
+const BESIDE_PORTS: usize = 8;
+
 /// Makes `steps`, which do not depend on each other, true side by side; what concerns Open vSwitch in one
-/// transaction. Gives back those that failed; the others have been tried all the same.
+/// transaction, which brings ports when most of the rest is done. Gives back those that failed; the others have been tried all the same.
 pub async fn enforce(
     host: &Host,
     view: &View<'_>,
@@ -54,16 +59,22 @@ pub async fn enforce(
     let domains = steps.iter().filter_map(|step| domain(step)).map(|domain| (domain, Mutex::new(())));
     let domains: BTreeMap<_, _> = domains.collect();
     let began = Instant::now();
+    let left = watch::Sender::new(others.len());
     let each = futures::future::join_all(others.into_iter().map(async |step| {
         let _alone = match domain(step) {
             Some(domain) => Some(domains[domain].lock().await),
             None => None,
         };
         let result = enforce_one(host, view, step, report).await;
+        left.send_modify(|left| *left -= 1);
         told(step, began, result).await
     }));
     let together = async {
         let (first, rest) = switch.split_first()?;
+        if bridge::brings_ports(&switch) {
+            // The sender is there as long as this is: it cannot fail.
+            let _ = left.subscribe().wait_for(|left| *left <= BESIDE_PORTS).await;
+        }
         let result = bridge::enforce(host, view, &switch, report).await;
         for step in rest.iter().filter(|_| result.is_ok()) {
             report.done(step, began.elapsed());

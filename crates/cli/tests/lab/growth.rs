@@ -64,6 +64,13 @@ impl Cost {
         sum
     }
 
+    /// How many network devices udev was still naming when Open vSwitch was asked for ports.
+    fn unnamed_before_ports(&self) -> usize {
+        let asked = self.0.iter().find(|span| span["span"] == "ovs.apply").unwrap()["from"].as_u64();
+        let later = |span: &&Value| span["span"] == "udev.await" && span["to"].as_u64() > asked;
+        self.0.iter().filter(later).count()
+    }
+
     /// A line for each phase: what it begins with, milliseconds, and those of the kernel, udev and Open vSwitch.
     fn phases(&self) -> Vec<String> {
         let mut phases: Vec<&Value> = self.0.iter().filter(|span| span["span"] == "enforce").collect();
@@ -96,6 +103,11 @@ fn sixty_four_vfs_come_and_go_and_listings_do_not_grow_with_them() {
         let (all, own) = cost.total();
         println!("{vfs} VFs: {all} ms, of which {own} ms waited for nobody");
         println!("  {}\n  {:?}", cost.phases().join("\n  "), cost.listings());
+        let unnamed = cost.unnamed_before_ports();
+        assert!(
+            unnamed <= 8,
+            "{unnamed} of {vfs} VFs came to a bridge with all its ports, which looks at each"
+        );
         assert_eq!(guest.representors(&card).len(), vfs);
         let ports = guest.run("ovs-vsctl", &["list-ports", "ovs-sriov"]);
         assert_eq!(ports.lines().count(), vfs + 1, "{ports}");
