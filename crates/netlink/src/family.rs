@@ -1,6 +1,6 @@
 //! A generic-netlink family by its name, and what is asked of it.
 //!
-//! The number of a family is looked up once. It is another one when the family's module has been loaded again, since the kernel
+//! The number of a family is looked up once, however many ask for it at the same time. It is another one when the family's module has been loaded again, since the kernel
 //! gives numbers out in turn (`genl_register_family()` in `net/netlink/genetlink.c`): it then does not know the one that is
 //! asked by, and the number is looked up anew.
 
@@ -158,10 +158,7 @@ impl Family {
             let ask = |conversation: &mut Conversation, info: &FamilyInfo| {
                 conversation.until_steady(|generic| exchange(generic, info, command, flags, &attributes))
             };
-            let Some(known) = known(name) else {
-                let info = look_up(conversation, name)?;
-                return ask(conversation, &info);
-            };
+            let known = look_up_once(conversation, name)?;
             let answer = ask(conversation, &known);
             match &answer {
                 // What was asked about is not there; or the family is not, under this number.
@@ -182,6 +179,18 @@ static KNOWN: Mutex<BTreeMap<&'static str, FamilyInfo>> = Mutex::new(BTreeMap::n
 
 fn known(name: &'static str) -> Option<FamilyInfo> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+}
+
+/// Held by who looks one up for the first time.
+static LOOKING: Mutex<()> = Mutex::new(());
+
+/// What is known of a family. Who asks while another looks it up waits for that.
+fn look_up_once(conversation: &mut Conversation, name: &'static str) -> Result<FamilyInfo, Error> {
+    if let Some(known) = known(name) {
+        return Ok(known);
+    }
+    let _alone = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
+    known(name).map_or_else(|| look_up(conversation, name), Ok)
 }
 
 /// Asks the controller about a family. Source: `enum` of `CTRL_ATTR_*` in
@@ -281,6 +290,35 @@ mod tests {
             matches!(&error, Error::Refused { refusal, .. } if refusal.errno == Errno::ENOENT),
             "{error:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_a_family_is_looked_up_waits_for_what_is_found() {
+        const GETFAMILY: u8 = 3;
+        const OTHERS: &str = "looked up by others";
+        let (find, finds) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let _looking = LOOKING.lock().unwrap();
+            finds.recv().unwrap();
+            // The kernel knows no such family: whoever looks it up anew is told so.
+            KNOWN
+                .lock()
+                .unwrap()
+                .insert(OTHERS, FamilyInfo { id: 0x10, version: 2, groups: BTreeMap::new() });
+        });
+        while LOOKING.try_lock().is_ok() {
+            std::thread::yield_now();
+        }
+        let named = Tlvs::new().string(2, "nlctrl");
+        let asked = tokio::spawn(async move {
+            Family::new(OTHERS).request(Request::new(GETFAMILY, "ask meanwhile").with(named)).await
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!asked.is_finished());
+        find.send(()).unwrap();
+        other.join().unwrap();
+        let answer = asked.await.unwrap().unwrap();
+        assert_eq!(family_info(answer[0].attributes()).unwrap().id, 0x10);
     }
 
     #[tokio::test]
