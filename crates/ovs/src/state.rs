@@ -192,6 +192,7 @@ impl Settings {
     }
 
     /// Those that a glance brings.
+    #[cfg(feature = "mock")]
     pub(crate) fn glanced(&self) -> Self {
         let [port, interface] = GLANCED;
         Self { port: glanced(&self.port, port), interface: glanced(&self.interface, interface) }
