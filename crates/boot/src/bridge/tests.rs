@@ -5,12 +5,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use vdpa_hw::platform::Rooted;
 
 use super::*;
-use crate::error::Error;
+use crate::error::{Error, Result, Said};
+use crate::programs::Programs;
 use crate::{Host, mock};
 
 struct Root(tempfile::TempDir);
@@ -175,6 +178,56 @@ async fn whatever_fails_the_host_is_as_it_was_or_the_timer_brings_it_there() {
         }
         assert_eq!(root.snapshot(), before, "{n}: {made:?}");
         assert_eq!(made.is_ok(), n > 4, "{n}: the programs of a bridge that is made: {made:?}");
+    }
+}
+
+/// Programs that work so many times, and then no more: NetworkManager has gone.
+#[derive(Debug)]
+struct Leaving {
+    programs: Arc<dyn Programs>,
+    left: AtomicU64,
+}
+
+#[async_trait]
+impl Programs for Leaving {
+    fn has(&self, name: &str) -> bool {
+        self.programs.has(name)
+    }
+
+    async fn run(&self, command: &Command) -> Result<String> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+            return self.programs.run(command).await;
+        }
+        let said = Said("Error: NetworkManager is not running.\nexit status: 8".to_owned());
+        Err(Error::Program { command: command.to_string(), said })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_going_back_fails_too_it_is_said_and_the_timer_brings_the_host_back() {
+    // The timer is armed by the first program.
+    for works in 1..=3_u64 {
+        let root = Root::new();
+        let before = root.snapshot();
+        let mut host = root.host(None);
+        let plan = host.plan_bridge(&wanted("eno2")).await.unwrap();
+        host.programs = Arc::new(Leaving { programs: host.programs, left: works.into() });
+        match host.make_bridge(&plan).await.unwrap_err() {
+            Error::BridgeHalfDone { error, remains } => {
+                assert!(error.to_string().starts_with("`nmcli"), "{works}: {error}");
+                assert!(remains.contains("NetworkManager is not running"), "{works}: {remains}");
+            }
+            error => panic!("{works}: {error:?}"),
+        }
+        assert!(root.snapshot().values().any(|text| text.contains("\"timer\": [")), "{works}: no timer");
+
+        let host = root.host(None);
+        assert_eq!(refused(&host, &wanted("eno2")).await, Refusal::Waiting("br0".parse().unwrap()));
+        assert!(host.roll_bridge_back().await.unwrap().is_some(), "{works}");
+        let timer = Command::new(["systemctl", "stop", "vdpa-host-bridge-rollback.timer"]);
+        host.programs.run(&timer).await.unwrap();
+        assert_eq!(root.snapshot(), before, "{works}");
     }
 }
 
